@@ -1,0 +1,49 @@
+"""What can go wrong, by name: every error says which value and what to do.
+
+Missing data is ``None`` and a refused bid is a result; only what is broken
+raises. Each class also derives from the built-in that a Python user would
+catch, so ``except ValueError`` works without knowing this package.
+"""
+
+
+class AdCacheError(Exception):
+    """Base of every error that adcache raises on purpose."""
+
+
+class InvalidValue(AdCacheError, ValueError):
+    """An argument was refused before anything was written."""
+
+
+class InvalidBidRequest(InvalidValue):
+    """A bid request is malformed; `field` is the path of the offending value.
+
+    The path is written as in OpenRTB 2.6, for instance ``imp[0].bidfloor``.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"bid request: {field} {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class UnknownKey(AdCacheError, KeyError):
+    """A key pattern was asked for by a wrong name or with wrong ids."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would print the repr
+
+
+class RedisUnavailable(AdCacheError, ConnectionError):
+    """No reply from Redis; for a write it is unknown whether it happened."""
+
+
+class RedisTimeout(RedisUnavailable, TimeoutError):
+    """Redis is there but did not answer within the socket timeout."""
+
+
+class CommandRefused(AdCacheError, RuntimeError):
+    """Redis answered with an error: wrong type, out of memory, no permission."""
+
+
+class ServerNotFound(AdCacheError, FileNotFoundError):
+    """No redis-server or valkey-server binary was found on this machine."""
