@@ -1,0 +1,69 @@
+# Two commands: `make lab` opens the course, `make test` checks all of it.
+# Everything is installed into .venv; `make clean` takes it away again.
+
+PYTHON ?= python3
+LAB_ARGS ?=
+BIN := .venv/bin
+READY := .venv/.ready
+# JupyterLab refuses to run as root unless told; containers often are root.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+LAB = $(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" $(AS_ROOT) \
+	notebooks/00_start_here.ipynb $(LAB_ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lab lab-server test bench lint notebooks exercises lock clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 20
+
+setup: $(READY) ## install the course into .venv (the others do it when needed)
+
+lab: $(READY) ## open JupyterLab on the first lesson (LAB_ARGS="--no-browser")
+	$(LAB)
+
+lab-server: $(READY) ## the same, on a private Redis that stops with the lab
+	$(BIN)/python -m tools.with_server $(LAB)
+
+test: $(READY) ## run everything that CI runs, with the time of each stage
+	@$(BIN)/python -m tools.stages
+
+bench: $(READY) ## measure the components against bare Redis commands
+	$(BIN)/python -m tools.bench
+
+lint: $(READY) ## style, spelling, types
+	@$(BIN)/python -m tools.stages lint
+
+notebooks: $(READY) ## run lessons and solutions and store their outputs
+	$(BIN)/python -m tools.run_notebooks notebooks solutions
+
+exercises: $(READY) ## write exercises/ anew from solutions/
+	$(BIN)/python -m tools.make_exercises
+
+lock: $(READY) ## renew requirements.txt within the ranges of pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal \
+		--python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --upgrade --output-file requirements.txt --quiet
+
+clean: ## remove .venv and what the tools leave behind
+	rm -rf .venv build dist artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find adcache tools tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# uv comes first, by its hash, through pip; it installs the rest in seconds.
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "adcache needs Python 3.11 or newer; '$(PYTHON)' is" \
+			"$$($(PYTHON) -V 2>&1 || echo missing)."; \
+		echo "Name a newer one: PYTHON=python3.12 make $(MAKECMDGOALS)"; exit 1; } >&2
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 \
+		|| $(PYTHON) -m venv --clear .venv || { \
+		echo "No virtual environment could be made. On Debian or Ubuntu:" \
+			"sudo apt install python3-venv"; exit 1; } >&2
+	@echo "Installing the course into .venv (about 350 MB, once) ..."
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.txt > .venv/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--no-deps --require-hashes -r .venv/uv.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes \
+		-r requirements.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps \
+		--no-build-isolation -e .
+	@touch $(READY)
