@@ -5,6 +5,7 @@ kernel, the editor's marks) is taken off, so that a diff shows only what an
 author changed.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +84,28 @@ def output_texts(output: NotebookNode) -> Iterator[str]:
     for kind, value in output.get("data", {}).items():
         if isinstance(value, str) and not kind.startswith(("image/png", "image/jp")):
             yield value
+
+
+def mirror(folder: Path) -> None:
+    """Make the course's files reachable from `folder`, all but its notebooks.
+
+    Copies of notebooks put there find what they read by a relative path.
+    """
+    for entry in ROOT.iterdir():
+        if entry.name not in {"notebooks", "solutions", "exercises"}:
+            (folder / entry.name).symlink_to(entry)
+
+
+def apart(path: Path) -> dict[str, str]:
+    """Return the settings that keep a notebook's run apart from all others.
+
+    Its keys get a namespace of their own, so two notebooks may share a real
+    server; its progress is written to no file of whoever runs it.
+    """
+    return {
+        "ADCACHE_NAMESPACE": f"{path.parent.name}-{path.stem}",
+        "ADCACHE_PROGRESS": os.devnull,
+    }
 
 
 def _kept(key: str) -> bool:

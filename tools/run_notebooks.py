@@ -1,15 +1,17 @@
 """Run notebooks from top to bottom and store their outputs in place.
 
     python -m tools.run_notebooks notebooks solutions
-    python -m tools.run_notebooks --check exercises   # run, store nothing
+    python -m tools.run_notebooks --shipped    # exercises: run, store nothing
 
-Outputs come from embedded fakeredis unless --check is given: what is
-committed must not depend on the server of the author's machine.
+Stored outputs come from embedded fakeredis: what is committed must not depend
+on a server of the author's machine. The exercises run as their solutions give
+them, wherever ADCACHE_URL says, and must not raise before they are solved.
 """
 
-import argparse
 import os
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from tools import notebooks
+from tools import make_exercises, notebooks
 
 SECONDS_PER_CELL = 60
 
@@ -25,7 +27,8 @@ SECONDS_PER_CELL = 60
 def execute(path: Path) -> NotebookNode:
     """Return the notebook with the outputs of a fresh run, cells counted 1 to n.
 
-    Raises nbclient's CellExecutionError or CellTimeoutError (60 s a cell).
+    Raises nbclient's CellExecutionError, CellTimeoutError (60 s a cell) or
+    DeadKernelError.
     """
     notebook = notebooks.read(path)
     for _, cell in notebooks.code_cells(notebook):
@@ -38,35 +41,52 @@ def execute(path: Path) -> NotebookNode:
         store_widget_state=False,
         record_timing=False,
     )
-    client.execute()
+    client.execute(
+        env=os.environ | notebooks.apart(path),
+        stderr=subprocess.DEVNULL,  # the kernel's own warnings, not the cells'
+    )
     return notebook
 
 
-def run(path: Path, *, check: bool) -> str:
-    """Run one notebook; return what to tell about it, raise what it raised."""
-    notebook = execute(path)
-    if check:
-        return "runs"
-    return "stored" if notebooks.write(path, notebook) else "unchanged"
+def run(path: Path, *, store: bool) -> bool:
+    """Run one notebook and tell how it went; return whether all cells ran."""
+    started = time.perf_counter()
+    verdict, went_well = "runs", True
+    try:
+        notebook = execute(path)
+        if store:
+            verdict = "stored" if notebooks.write(path, notebook) else "unchanged"
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        verdict, went_well = f"FAILED\n{error}", False
+    seconds = time.perf_counter() - started
+    print(f"{path.parent.name}/{path.name}  {seconds:.1f} s  {verdict}", flush=True)
+    return went_well
+
+
+def run_all(paths: list[Path], *, store: bool) -> bool:
+    """Run every notebook, also after one failed; return whether all went well."""
+    return not [path for path in paths if not run(path, store=store)]
+
+
+def run_shipped(solutions: Path, folder: Path) -> bool:
+    """Run each exercise, unsolved, from a copy of the course in `folder`."""
+    notebooks.mirror(folder)
+    into = folder / "exercises"
+    into.mkdir()
+    for path in notebooks.find([solutions]):
+        exercise = make_exercises.make_exercise(notebooks.read(path), path.name)
+        notebooks.write(into / path.name, exercise)
+    return run_all(notebooks.find([into]), store=False)
 
 
 def main(arguments: list[str]) -> int:
-    """Run the notebooks named; return 1 if a cell failed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("places", nargs="+", help="notebooks or folders of them")
-    parser.add_argument("--check", action="store_true", help="store nothing")
-    options = parser.parse_args(arguments)
-    if not options.check:
-        os.environ.pop("ADCACHE_URL", None)
-    failed = 0
-    for path in notebooks.find(options.places):
-        started = time.perf_counter()
-        try:
-            verdict = run(path, check=options.check)
-        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-            failed, verdict = failed + 1, f"FAILED\n{error}"
-        print(f"{path}  {time.perf_counter() - started:.1f} s  {verdict}", flush=True)
-    return int(failed > 0)
+    """Run the notebooks named, or the exercises; return 1 if a cell failed."""
+    if arguments == ["--shipped"]:
+        with tempfile.TemporaryDirectory(prefix="adcache-shipped-") as folder:
+            solutions = notebooks.ROOT / "solutions"
+            return int(not run_shipped(solutions, Path(folder).resolve()))
+    os.environ.pop("ADCACHE_URL", None)
+    return int(not run_all(notebooks.find(arguments), store=True))
 
 
 if __name__ == "__main__":
