@@ -4,6 +4,8 @@
 PYTHON ?= python3
 LAB_ARGS ?=
 BIN := .venv/bin
+# Schools and firms often have certificates of their own: trust the machine's.
+UV = $(BIN)/uv --system-certs
 READY := .venv/.ready
 # JupyterLab refuses to run as root unless told; containers often are root.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -40,7 +42,7 @@ exercises: $(READY) ## write exercises/ anew from solutions/
 	$(BIN)/python -m tools.make_exercises
 
 lock: $(READY) ## renew requirements.txt within the ranges of pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal \
+	$(UV) pip compile pyproject.toml --all-extras --universal \
 		--python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url --upgrade --output-file requirements.txt --quiet
 
@@ -62,8 +64,8 @@ $(READY): requirements.txt pyproject.toml
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.txt > .venv/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--no-deps --require-hashes -r .venv/uv.txt
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes \
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes \
 		-r requirements.txt
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps \
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps \
 		--no-build-isolation -e .
 	@touch $(READY)
