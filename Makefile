@@ -60,7 +60,7 @@ $(READY): requirements.txt pyproject.toml
 		|| $(PYTHON) -m venv --clear .venv || { \
 		echo "No virtual environment could be made. On Debian or Ubuntu:" \
 			"sudo apt install python3-venv"; exit 1; } >&2
-	@echo "Installing the course into .venv (about 350 MB, once) ..."
+	@echo "Installing the course into .venv (about 800 MB, once) ..."
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.txt > .venv/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--no-deps --require-hashes -r .venv/uv.txt
