@@ -41,8 +41,12 @@ class RedisTimeout(RedisUnavailable, TimeoutError):
     """Redis is there but did not answer within the socket timeout."""
 
 
+class AccessDenied(AdCacheError, PermissionError):
+    """Redis refused the password, or the user may not run this command."""
+
+
 class CommandRefused(AdCacheError, RuntimeError):
-    """Redis answered with an error: wrong type, out of memory, no permission."""
+    """Redis answered with an error: wrong type, out of memory, read-only."""
 
 
 class ServerNotFound(AdCacheError, FileNotFoundError):

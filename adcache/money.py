@@ -48,7 +48,9 @@ def _to_micros_exact(amount: Money, name: str) -> int:
     if value < 0:
         raise InvalidValue(f"{name} must not be negative, got {amount!r}")
     if micros > MAX_MICROS:
-        raise InvalidValue(f"{name} must be at most {MAX_MICROS} micros, got {amount!r}")
+        raise InvalidValue(
+            f"{name} must be at most {MAX_MICROS} micros, got {amount!r}"
+        )
     return micros
 
 

@@ -1,0 +1,333 @@
+"""Real-time bidding: the auction inside the bidder, and the requests that start it.
+
+An exchange sends a bid request and waits about 100 ms. The bidder lets its own
+campaigns compete in an internal auction (not the exchange's), and answers with
+the winner. Prices are CPM: currency units per thousand impressions.
+"""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from adcache.clock import Seconds, to_ms
+from adcache.connection import RedisAdCache
+from adcache.errors import InvalidValue
+from adcache.keys import decode_id, encode_id
+from adcache.money import Money, from_micros, to_micros
+from adcache.openrtb import (
+    BidRequest,
+    BidResponse,
+    decode_bid_request,
+    decode_bid_response,
+    encode_bid_request,
+    encode_bid_response,
+)
+
+FIRST_PRICE, SECOND_PRICE, FIXED_PRICE = 1, 2, 3  # OpenRTB 2.6 `at`
+
+
+class AuctionDeal(msgspec.Struct, frozen=True, kw_only=True):
+    """A deal of the impression (OpenRTB 2.6 object Deal), as the auction needs it.
+
+    `floor` is a CPM; `at` 1 first price, 2 second price, 3 `floor` is the price.
+    """
+
+    id: str
+    floor: Money = 0
+    at: int = SECOND_PRICE
+
+
+class AuctionOpened(msgspec.Struct, frozen=True):
+    """Answer of `create_auction`: true when the auction is open on these terms.
+
+    `created` is False when it was open already: a retry after a lost reply.
+    """
+
+    open: bool
+    created: bool
+
+    def __bool__(self) -> bool:
+        return self.open
+
+
+class BidResult(msgspec.Struct, frozen=True):
+    """Answer to a bid: true when it leads; `reason` says why it does not.
+
+    Reasons: ``leading``, ``outbid``, ``below_floor``, ``no_auction``,
+    ``closed``, ``expired``, ``private`` (the auction takes deals only),
+    ``no_deal`` (unknown deal id). `highest_bid` is the leading CPM, or None.
+    """
+
+    leading: bool
+    reason: str
+    highest_bid: float | None
+
+    def __bool__(self) -> bool:
+        return self.leading
+
+
+class RealTimeBiddingCache:
+    """Auctions in Redis: many servers may bid, one of them wins, all agree who.
+
+    >>> from adcache import connect
+    >>> auctions = RealTimeBiddingCache(connect("fakeredis://"))
+    >>> bool(auctions.create_auction("doc-1", floor_price=1.0))
+    True
+    >>> auctions.submit_bid("doc-1", "sneakers", 2.5).reason
+    'leading'
+    """
+
+    def __init__(self, redis_cache: RedisAdCache) -> None:
+        self.cache = redis_cache
+
+    def create_auction(
+        self,
+        auction_id: str,
+        floor_price: Money,
+        ttl: Seconds = 120,
+        *,
+        at: int = SECOND_PRICE,
+        deals: Sequence[AuctionDeal] = (),
+        private: bool = False,
+        keep: Seconds = 300,
+    ) -> AuctionOpened:
+        """Open an auction that takes bids for `ttl` seconds.
+
+        Its result is kept `keep` seconds longer; bids never prolong it. `at`
+        is 1 (first price) or 2 (second price, the default of OpenRTB 2.6);
+        `private` takes bids under `deals` only. A running auction is never
+        wiped: the answer is then false, or true when its terms are the same.
+        Raises `InvalidValue` for a bad price, time, `at` or id.
+        """
+        if at not in (FIRST_PRICE, SECOND_PRICE):
+            raise InvalidValue(f"at must be 1 (first price) or 2 (second), got {at!r}")
+        state = self.cache.lua_scripts["auction_create"](
+            auction=self._key(auction_id),
+            now_ms=self.cache.now_ms(),
+            ttl_ms=to_ms(ttl),
+            keep_ms=to_ms(keep, "keep"),
+            floor=to_micros(floor_price, "floor_price"),
+            at=at,
+            private=int(private),
+            deals=_deal_terms(deals),
+            safe=True,
+        )
+        return AuctionOpened(state in ("created", "same"), state == "created")
+
+    def submit_bid(
+        self,
+        auction_id: str,
+        campaign_id: str,
+        bid_price: Money,
+        *,
+        bidder_id: str | None = None,
+        deal_id: str | None = None,
+    ) -> BidResult:
+        """Bid `bid_price` (CPM) for a campaign; true when it leads now.
+
+        A bid at the floor counts, a tie stays with the first. A bidder's best
+        bid stands, so sending a bid twice changes nothing. `bidder_id` groups
+        campaigns that must not price each other up (default: the campaign).
+        Raises `InvalidValue` for a price or id that cannot be.
+        """
+        bid = _bid_args(campaign_id, bid_price, bidder_id, deal_id)
+        return self._bid(auction_id, bid)[0]
+
+    def submit_many(
+        self, auction_id: str, bids: Iterable[tuple[str, Money]]
+    ) -> list[BidResult]:
+        """Submit (campaign, CPM) pairs in order, in one round trip."""
+        args: list[str | int] = []
+        for campaign_id, bid_price in bids:
+            args += _bid_args(campaign_id, bid_price, None, None)
+        return self._bid(auction_id, args)
+
+    def get_auction_winner(self, auction_id: str) -> dict[str, Any] | None:
+        """Return who leads, or has won, and what it pays; None when nobody does.
+
+        Keys: ``campaign_id``, ``winning_bid`` and ``clearing_price`` (CPM),
+        ``auction_id``, ``bidder_id``, ``deal_id`` (None for an open bid).
+        """
+        fields = ("campaign", "bidder", "price", "clearing", "deal")
+        key = self._key(auction_id)
+        row = self.cache.wire.execute("HMGET", key, *fields, safe=True)
+        return _winner(auction_id, row)
+
+    def close_auction(self, auction_id: str) -> dict[str, Any] | None:
+        """Close the auction and return its winner as `get_auction_winner` does.
+
+        Safe to repeat: every caller gets the same winner and clearing price.
+        None when nobody bid, or there is no such auction.
+        """
+        close = self.cache.lua_scripts["auction_close"]
+        return _winner(auction_id, close(auction=self._key(auction_id), safe=True))
+
+    def _bid(self, auction_id: str, bids: list[str | int]) -> list[BidResult]:
+        reply = self.cache.lua_scripts["auction_bid"](
+            auction=self._key(auction_id),
+            now_ms=self.cache.now_ms(),
+            bids=bids,
+            safe=True,
+        )
+        return [
+            BidResult(
+                reason == "leading", reason, from_micros(int(price)) if price else None
+            )
+            for reason, price in zip(reply[::2], reply[1::2], strict=True)
+        ]
+
+    def _key(self, auction_id: str) -> str:
+        return self.cache.get_key("real_time_bid", auction_id=auction_id)
+
+
+def _deal_terms(deals: Iterable[AuctionDeal]) -> list[str | int]:
+    terms: list[str | int] = []
+    for deal in deals:
+        if deal.at not in (FIRST_PRICE, SECOND_PRICE, FIXED_PRICE):
+            raise InvalidValue(
+                f"deal {deal.id!r}: at must be 1, 2 or 3, got {deal.at!r}"
+            )
+        floor = to_micros(deal.floor, f"floor of deal {deal.id!r}")
+        terms += (encode_id(deal.id, "deal id"), floor, deal.at)
+    return terms
+
+
+def _bid_args(
+    campaign_id: str, price: Money, bidder_id: str | None, deal_id: str | None
+) -> tuple[str, str, int, str]:
+    campaign = encode_id(campaign_id, "campaign_id")
+    bidder = campaign if bidder_id is None else encode_id(bidder_id, "bidder_id")
+    deal = "" if deal_id is None else encode_id(deal_id, "deal_id")
+    return bidder, campaign, to_micros(price, "bid_price"), deal
+
+
+def _winner(auction_id: str, row: Sequence[str | None]) -> dict[str, Any] | None:
+    if not row or not row[0]:
+        return None
+    campaign, bidder, price, clearing, deal = (field or "" for field in row)
+    return {
+        "campaign_id": decode_id(campaign),
+        "winning_bid": from_micros(int(price)),
+        "clearing_price": from_micros(int(clearing)),
+        "auction_id": auction_id,
+        "bidder_id": decode_id(bidder),
+        "deal_id": decode_id(deal) if deal else None,
+    }
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """Answer of `claim_bid_request`: true when this caller must process it.
+
+    Otherwise it is a duplicate: `answered` says whether a response exists yet,
+    and `response` is that response (None for no bid).
+    """
+
+    first: bool
+    answered: bool = False
+    response: BidResponse | None = None
+
+    def __bool__(self) -> bool:
+        return self.first
+
+
+class BidRequestCache:
+    """Each OpenRTB 2.6 bid request is processed once, whoever receives it again.
+
+    Request ids are unique within an exchange only, so the key holds both. A
+    duplicate is recognised for seconds; what a notice needs to know about a
+    bid is kept for as long as notices may come.
+    """
+
+    def __init__(self, redis_cache: RedisAdCache) -> None:
+        self.cache = redis_cache
+
+    def claim_bid_request(
+        self,
+        request: BidRequest | dict[str, Any] | bytes | str,
+        *,
+        exchange: str = "default",
+        ttl: Seconds = 10,
+        claim_id: str | None = None,
+    ) -> Claim:
+        """Store the request and say whether this caller is the first to have it.
+
+        With a `claim_id` a retry after a lost reply is told the same again.
+        Raises `InvalidBidRequest` for a malformed request.
+        """
+        request = _decoded(request)
+        reply = self.cache.lua_scripts["bid_request_claim"](
+            request=self._key("bid_request", request.id, exchange),
+            owner=claim_id or secrets.token_hex(8),
+            ttl_ms=to_ms(ttl),
+            body=encode_bid_request(request),
+            safe=True,
+        )
+        if reply[0] == "answered":
+            return Claim(False, True, _response(reply[1]))
+        return Claim(reply[0] == "first")
+
+    def answer_bid_request(
+        self,
+        request: BidRequest | dict[str, Any] | bytes | str,
+        response: BidResponse | None,
+        *,
+        exchange: str = "default",
+        notice_horizon: Seconds = 3600,
+    ) -> BidResponse | None:
+        """Record the response (None: no bid) and return the one that stands.
+
+        The first answer stands: a later, different one is not stored. The
+        context of a bid is kept for the longest ``bid.exp`` of the response
+        plus `notice_horizon` seconds.
+        """
+        request = _decoded(request)
+        body = b"" if response is None else encode_bid_response(response)
+        reply = self.cache.lua_scripts["bid_request_answer"](
+            request=self._key("bid_request", request.id, exchange),
+            context=self._key("bid_context", request.id, exchange),
+            body=encode_bid_request(request),
+            response=body,
+            context_ms=to_ms(notice_horizon, "notice_horizon")
+            + _longest_exp_ms(response),
+            safe=True,
+        )
+        return response if reply[0] == 1 else _response(reply[1])
+
+    def get_bid_request(
+        self, request_id: str, exchange: str = "default"
+    ) -> BidRequest | None:
+        """Return the stored request, while a duplicate would be recognised."""
+        return self._read("bid_request", request_id, exchange)[0]
+
+    def get_bid_context(
+        self, request_id: str, exchange: str = "default"
+    ) -> tuple[BidRequest, BidResponse] | None:
+        """Return request and response of a bid, as long as notices may come."""
+        request, response = self._read("bid_context", request_id, exchange)
+        return (request, response) if request and response else None
+
+    def _read(
+        self, pattern: str, request_id: str, exchange: str
+    ) -> tuple[BidRequest | None, BidResponse | None]:
+        key = self._key(pattern, request_id, exchange)
+        row = self.cache.wire.execute("HMGET", key, "request", "response", safe=True)
+        request = decode_bid_request(row[0]) if row[0] else None
+        return request, _response(row[1] or "")
+
+    def _key(self, pattern: str, request_id: str, exchange: str) -> str:
+        return self.cache.get_key(pattern, request_id=request_id, exchange=exchange)
+
+
+def _decoded(request: BidRequest | dict[str, Any] | bytes | str) -> BidRequest:
+    return request if isinstance(request, BidRequest) else decode_bid_request(request)
+
+
+def _response(body: str) -> BidResponse | None:
+    return decode_bid_response(body) if body else None
+
+
+def _longest_exp_ms(response: BidResponse | None) -> int:
+    bids = [bid for seat in response.seatbid for bid in seat.bid] if response else []
+    return max((bid.exp or 0 for bid in bids), default=0) * 1000

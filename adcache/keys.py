@@ -1,0 +1,137 @@
+"""Every key that adcache writes, in one table: what it is and how long it lives.
+
+A key is ``namespace:name:{tag}:rest``. The part in braces is Redis Cluster's
+hash tag: keys with one tag live on one node, so one script may touch them all.
+Ids are percent-encoded before they enter a key. No two ids share a key (the
+pair ``a:b`` + ``c`` is not ``a`` + ``b:c``) and no id can bring its own braces.
+"""
+
+import difflib
+import re
+import string
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from adcache.errors import InvalidValue, UnknownKey
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")  # what percent-encoding leaves alone
+
+
+def encode_id(value: str, name: str = "id") -> str:
+    """Make `value` safe inside a key; different values stay different.
+
+    Raises `InvalidValue` for an empty id and for anything that is not text.
+    """
+    if isinstance(value, str):
+        if _PLAIN.fullmatch(value):
+            return value
+        if value:
+            return quote(value, safe="", errors="surrogatepass")
+        raise InvalidValue(f"{name} must not be empty")
+    raise InvalidValue(f"{name} must be text, got {value!r}; str() makes it text")
+
+
+def decode_id(encoded: str) -> str:
+    """Give back the id that `encode_id` was given."""
+    return unquote(encoded, errors="surrogatepass")
+
+
+@dataclass(frozen=True)
+class Key:
+    """One row of the table.
+
+    `template` is a format string; doubled braces are the literal ones of the
+    hash tag. `also` names ids that callers may pass but that do not change the
+    key. A `durable` key is not cache: losing it loses money or counts.
+    """
+
+    template: str
+    redis_type: str
+    lifetime: str
+    also: tuple[str, ...] = ()
+    durable: bool = False
+
+
+KEYS: dict[str, Key] = {
+    # A bid request and what became of it (lesson 06).
+    "bid_request": Key(
+        "bid:request:{{{exchange}:{request_id}}}", "hash", "seconds: duplicates"
+    ),
+    "bid_context": Key(
+        "bid:context:{{{exchange}:{request_id}}}", "hash", "bid.exp + notices"
+    ),
+    "real_time_bid": Key("rtb:{{{auction_id}}}", "hash", "ttl + keep, never moved"),
+    # Frequency caps: one hash holds all windows of a user (lesson 07).
+    "frequency_cap": Key(
+        "freq:cap:{{{user_id}}}", "hash", "longest open window", ("campaign_id",)
+    ),
+    "frequency_log": Key(
+        "freq:log:{{{user_id}}}:{campaign_id}", "zset", "longest window"
+    ),
+    "frequency_impression": Key(
+        "freq:imp:{{{user_id}}}:{campaign_id}:{impression_id}",
+        "string",
+        "longest window of the call",
+    ),
+    # Users (lessons 03 and 08).
+    "user_profile": Key("user:profile:{{{user_id}}}", "string", "ttl"),
+    "user_session": Key("session:{{{session_id}}}", "hash", "idle and absolute ttl"),
+    "user_segments": Key("segments:{{{segment_id}}}", "zset", "ttl"),
+    # Campaigns, creatives and their numbers (lessons 05 and 09).
+    "campaign": Key("campaign:{{{campaign_id}}}", "hash", "ttl"),
+    "ad_creative": Key("creative:{{{creative_id}}}", "string", "ttl"),
+    "targeting_index": Key("targeting:{{{interest}:{location}}}", "set", "ttl"),
+    "performance_stats": Key(
+        "stats:{{{campaign_id}}}:{date}", "hash", "retention, fixed at first write"
+    ),
+}
+
+
+class KeySpace:
+    """Builds keys below one namespace; namespaces never see each other's keys.
+
+    >>> KeySpace("adcache").key("real_time_bid", auction_id="a:1")
+    'adcache:rtb:{a%3A1}'
+    """
+
+    def __init__(self, namespace: str) -> None:
+        self._prefix = encode_id(namespace, "namespace") + ":"
+        self.patterns = {name: key.template for name, key in KEYS.items()}
+
+    def key(self, pattern: str, **ids: str) -> str:
+        """Build the key of `pattern`, a name in the table or a template of yours.
+
+        Raises `UnknownKey` when ids are missing or do not belong to it, and
+        `InvalidValue` for an id that is empty or not text.
+        """
+        template = self.patterns.get(pattern, pattern)
+        encoded = {name: encode_id(value, name) for name, value in ids.items()}
+        row = KEYS.get(pattern)
+        try:
+            key = template.format_map(encoded)
+        except KeyError as missing:
+            raise UnknownKey(f"key {pattern!r} needs the id {missing}") from None
+        except (ValueError, IndexError, AttributeError):
+            raise UnknownKey(f"{pattern!r} is not a key template") from None
+        if len(ids) > 1 or row is None:
+            self._refuse_strangers(pattern, template, set(ids))
+        return self._prefix + key
+
+    def _refuse_strangers(self, pattern: str, template: str, given: set[str]) -> None:
+        """An id that changes nothing would put two users into one key."""
+        wanted = {name for _, name, _, _ in string.Formatter().parse(template) if name}
+        row = KEYS.get(pattern)
+        strangers = given - wanted - set(row.also if row else ())
+        if strangers:
+            close = difflib.get_close_matches(pattern, self.patterns, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close and not row else ""
+            raise UnknownKey(f"key {pattern!r} has no id {min(strangers)!r}{hint}")
+
+    def strip(self, key: str) -> str:
+        """Remove the namespace, which is never shown, from a full key."""
+        return key.removeprefix(self._prefix)
+
+    @property
+    def match(self) -> str:
+        """Glob for SCAN that finds this namespace's keys and no others."""
+        return self._prefix + "*"

@@ -1,0 +1,14 @@
+-- frequency_reset.lua: forget all windows of one user and campaign.
+-- KEYS[1] windows     hash of one user with all windows
+-- KEYS[2] log         zset of this campaign's impression times
+-- ARGV[1] campaign    the campaign, as it stands in the fields
+-- returns how many windows were open or kept
+-- Why a script: a window opened between listing and deleting would survive.
+local windows, log, campaign = KEYS[1], KEYS[2], ARGV[1] .. ':'
+local gone = {}
+for _, field in ipairs(redis.call('HKEYS', windows)) do
+  if field:sub(1, #campaign) == campaign then gone[#gone + 1] = field end
+end
+for _, field in ipairs(gone) do redis.call('HDEL', windows, field) end
+redis.call('DEL', log)
+return #gone

@@ -1,0 +1,68 @@
+-- Per campaign: a known impression is answered as before; else look at all its
+-- caps, then count the impression in all of them or in none.
+local counting, remembering = ARGV[2] ~= '0', ARGV[2] == '2'
+
+-- The hash must live `ms` longer; it never dies earlier than it would have.
+local function keep(ms)
+  if redis.call('PTTL', windows) < ms then redis.call('PEXPIRE', windows, ms) end
+end
+
+-- Each state starts with the time from which it means nothing. A user who sees
+-- many campaigns gets rid of such fields whenever 16 more have come.
+local function sweep()
+  local size = redis.call('HLEN', windows)
+  if size < 64 or size % 16 ~= 0 then return end
+  local all = redis.call('HGETALL', windows)
+  for i = 1, #all, 2 do
+    local gone = all[i + 1]:match('^(%d+) ')
+    if gone and tonumber(gone) <= now then redis.call('HDEL', windows, all[i]) end
+  end
+end
+
+local function decide(caps)
+  local worst = caps[1]
+  for _, cap in ipairs(caps) do
+    look(cap)
+    if cap.limit == 0 then cap.wait = math.huge end
+    local tighter = cap.limit - cap.count < worst.limit - worst.count
+    if cap.wait > worst.wait or cap.wait == worst.wait and tighter then worst = cap end
+  end
+  local allowed = worst.wait == 0
+  for _, cap in ipairs(allowed and counting and caps or {}) do
+    local life, grown = count(cap)
+    keep(life)
+    if grown == 1 then sweep() end
+  end
+  local wait = worst.wait == math.huge and -1 or math.ceil(worst.wait)
+  return allowed, { allowed and 1 or 0, worst.index, worst.count, wait }
+end
+
+local reply, at, campaign = {}, 3, 0
+while ARGV[at] do
+  local caps, longest, answer, allowed = {}, 0, {}, nil
+  campaign = campaign + 1
+  for i = 1, tonumber(ARGV[at]) do
+    local from = at + 3 * i - 2
+    caps[i] = { index = i, campaign = campaign, count = 0, wait = 0,
+      field = ARGV[from], limit = tonumber(ARGV[from + 1]), window = tonumber(ARGV[from + 2]) }
+    longest = math.max(longest, caps[i].window)
+  end
+  at = at + 1 + 3 * #caps
+
+  local known = remembering and redis.call('GET', record_of(campaign))
+  if known then
+    for number in known:match('^[^|]*'):gmatch('%S+') do answer[#answer + 1] = tonumber(number) end
+  else
+    allowed, answer = decide(caps)
+  end
+  if remembering and not known then
+    local line = table.concat(answer, ' ')
+    for _, cap in ipairs(allowed and caps or {}) do
+      line = line .. '|' .. cap.field .. ' ' .. cap.mark
+    end
+    -- A count is remembered as long as its windows, a refusal a minute at most.
+    redis.call('SET', record_of(campaign), line, 'PX', allowed and longest or math.min(longest, 60000))
+  end
+  for i = 1, 4 do reply[#reply + 1] = answer[i] end
+end
+return reply
