@@ -133,7 +133,7 @@ class RealTimeBiddingCache:
         Raises `InvalidValue` for a price or id that cannot be.
         """
         bid = _bid_args(campaign_id, bid_price, bidder_id, deal_id)
-        return self._bid(auction_id, bid)[0]
+        return self._bid(auction_id, [*bid])[0]
 
     def submit_many(
         self, auction_id: str, bids: Iterable[tuple[str, Money]]

@@ -62,7 +62,7 @@ def to_ms(duration: Seconds, name: str = "ttl") -> int:
         raise InvalidValue(f"{name} must be seconds (a number), got {duration!r}")
     if not 0 < seconds <= MAX_SECONDS:  # False for NaN too
         raise InvalidValue(
-            f"{name} must be more than 0 seconds and at most ten years, got {duration!r}"
+            f"{name} must be more than 0 seconds, at most ten years, got {duration!r}"
         )
     return max(1, round(seconds * 1000))
 

@@ -29,11 +29,7 @@ class Cap(msgspec.Struct, frozen=True):
     window: Seconds
 
     def __post_init__(self) -> None:
-        limit = self.limit
-        if isinstance(limit, bool) or not isinstance(limit, int):
-            raise InvalidValue(f"limit must be a whole number, got {limit!r}")
-        if not 0 <= limit <= MAX_LIMIT:
-            raise InvalidValue(f"limit must be 0 to {MAX_LIMIT:,}, got {limit!r}")
+        _refuse_bad_limit(self.limit)
         to_ms(self.window, "window")
 
 
@@ -80,6 +76,7 @@ class FrequencyCapManager:
         self.cache = redis_cache
         self.algorithm = algorithm
         self._field_end = ALGORITHMS[algorithm]
+        self._count_one_script = redis_cache.lua_scripts["frequency_cap"]
         self._script = redis_cache.lua_scripts[f"frequency_{algorithm}"]
 
     def check_frequency_cap(
@@ -100,6 +97,8 @@ class FrequencyCapManager:
         for its longest window, a refusal for up to a minute. Raises
         `InvalidValue` before anything is written, and `RedisUnavailable`.
         """
+        if self.algorithm == "fixed" and not caps and impression_id is None:
+            return self._count_one(user_id, campaign_id, limit, window)
         wanted = {campaign_id: caps or (Cap(limit, window),)}
         return self._ask(user_id, wanted, impression_id)[campaign_id]
 
@@ -170,6 +169,22 @@ class FrequencyCapManager:
         )
         return bool(reply)
 
+    def _count_one(
+        self, user_id: str, campaign_id: str, limit: int, window: Seconds
+    ) -> CapDecision:
+        """The usual case, with the shortest script."""
+        _refuse_bad_limit(limit)
+        window_ms = to_ms(window, "window")
+        allowed, count, wait_ms = self._count_one_script(
+            windows=self.cache.get_key("frequency_cap", user_id=user_id),
+            now_ms=self.cache.now_ms(),
+            field=f"{encode_id(campaign_id, 'campaign_id')}:{window_ms}",
+            limit=limit,
+            window_ms=window_ms,
+        )
+        retry_after = 0.0 if allowed else wait_ms / 1000 if limit else None
+        return CapDecision(allowed == 1, count, limit, window_ms / 1000, retry_after)
+
     def _ask(
         self,
         user_id: str,
@@ -223,6 +238,13 @@ class FrequencyCapManager:
         if rest:
             ids["impression_id"] = rest[0]
         return self.cache.get_key(pattern, **ids)
+
+
+def _refuse_bad_limit(limit: int) -> None:
+    if isinstance(limit, bool) or not isinstance(limit, int):
+        raise InvalidValue(f"limit must be a whole number, got {limit!r}")
+    if not 0 <= limit <= MAX_LIMIT:
+        raise InvalidValue(f"limit must be 0 to {MAX_LIMIT:,}, got {limit!r}")
 
 
 def _strictest(caps: Sequence[Cap]) -> Sequence[Cap]:

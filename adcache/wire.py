@@ -164,8 +164,8 @@ class Wire:
             )
         if isinstance(error, redis.TimeoutError):
             return RedisTimeout(
-                f"Redis at {where} did not answer within {self._timeout} s; a write may "
-                "or may not have happened: retry it with the same id, or raise "
+                f"Redis at {where} did not answer within {self._timeout} s; whether a "
+                "write happened is unknown: retry it with the same id, or raise "
                 "CacheConfig.socket_timeout"
             )
         if isinstance(error, UNREACHABLE):

@@ -1,7 +1,6 @@
 -- frequency_fixed.lua: count an impression if all caps of its campaign allow it.
--- Fixed window: it opens at the first impression and ends window_ms later,
--- whatever happens in between. At most 2 * limit - 1 impressions can fall into
--- one window's length: one early, limit - 1 just before the end, limit after it.
+-- The general form of frequency_cap.lua: several caps, several campaigns, and
+-- impression ids.
 -- KEYS[1] windows     hash of one user: "campaign:window_ms" -> "expiry_ms count"
 -- KEYS[2+] records    per campaign: what this impression id was answered
 -- ARGV[1] now_ms      time in ms, or '' for the server's
@@ -11,12 +10,11 @@
 -- Why a script: between reading a count and raising it, another server's ad for
 -- the same user could be counted, and both would be shown.
 -- include clock.lua
+-- include hash_clock.lua
+-- include upkeep.lua
 local windows, now = KEYS[1], clock(ARGV[1])
-local ttl_is_clock = now == nil
-if ttl_is_clock then -- then the key's own TTL tells the time: "~end" less what is left
-  local left = redis.call('PTTL', windows)
-  now = left < 0 and 0 or tonumber(redis.call('HGET', windows, '~end') or left) - left
-end
+local timeless = not now
+if timeless then now = clock_of(windows) end
 
 local function record_of(campaign) return KEYS[1 + campaign] end
 
@@ -36,12 +34,8 @@ end
 local function count(cap)
   cap.expiry = cap.expiry or now + cap.window
   cap.count, cap.mark = cap.count + 1, text(cap.expiry)
-  local left = cap.expiry - now
-  if ttl_is_clock then
-    left = math.max(left, redis.call('PTTL', windows))
-    redis.call('HSET', windows, '~end', text(now + left))
-  end
-  return left, redis.call('HSET', windows, cap.field, cap.mark .. ' ' .. cap.count)
+  local state = cap.mark .. ' ' .. cap.count
+  return cap.expiry - now, redis.call('HSET', windows, cap.field, state)
 end
 
 -- include caps.lua

@@ -11,7 +11,8 @@
 -- Why a script: between counting the log and adding to it, another server's ad
 -- for the same user could be added, and both would be shown.
 -- include clock.lua
-local windows, now = KEYS[1], clock(ARGV[1])
+-- include upkeep.lua
+local windows, now, timeless = KEYS[1], clock(ARGV[1]), false
 if not now then return redis.error_reply('NOTIME this Redis user may not ask for TIME') end
 local members = {}
 

@@ -2,23 +2,6 @@
 -- caps, then count the impression in all of them or in none.
 local counting, remembering = ARGV[2] ~= '0', ARGV[2] == '2'
 
--- The hash must live `ms` longer; it never dies earlier than it would have.
-local function keep(ms)
-  if redis.call('PTTL', windows) < ms then redis.call('PEXPIRE', windows, ms) end
-end
-
--- Each state starts with the time from which it means nothing. A user who sees
--- many campaigns gets rid of such fields whenever 16 more have come.
-local function sweep()
-  local size = redis.call('HLEN', windows)
-  if size < 64 or size % 16 ~= 0 then return end
-  local all = redis.call('HGETALL', windows)
-  for i = 1, #all, 2 do
-    local gone = all[i + 1]:match('^(%d+) ')
-    if gone and tonumber(gone) <= now then redis.call('HDEL', windows, all[i]) end
-  end
-end
-
 local function decide(caps)
   local worst = caps[1]
   for _, cap in ipairs(caps) do
@@ -30,8 +13,8 @@ local function decide(caps)
   local allowed = worst.wait == 0
   for _, cap in ipairs(allowed and counting and caps or {}) do
     local life, grown = count(cap)
-    keep(life)
-    if grown == 1 then sweep() end
+    keep(windows, life, now, timeless)
+    if grown == 1 then sweep(windows, now) end
   end
   local wait = worst.wait == math.huge and -1 or math.ceil(worst.wait)
   return allowed, { allowed and 1 or 0, worst.index, worst.count, wait }
