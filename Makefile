@@ -10,7 +10,7 @@ READY := .venv/.ready
 # JupyterLab refuses to run as root unless told; containers often are root.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 LAB = $(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" $(AS_ROOT) \
-	notebooks/00_start_here.ipynb $(LAB_ARGS)
+	--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lab lab-server test bench lint notebooks exercises lock clean
