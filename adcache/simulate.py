@@ -1,7 +1,8 @@
+# ruff: noqa: S311  (repeatable on purpose: nothing here is a secret)
 """Ad traffic to practise on: seeded, so that everyone sees the same day.
 
-A few users and campaigns by name, OpenRTB 2.6 bid requests, bids. Popularity
-follows Zipf's law, the hours a daily curve, prices a log-normal or uniform
+OpenRTB 2.6 bid requests, the moments they arrive, the bids they get. Users
+follow Zipf's law, the hours a daily curve, prices a log-normal or uniform
 density. Every draw is made of `Random.random()` alone, the one method whose
 numbers Python promises to keep from version to version.
 """
@@ -9,15 +10,23 @@ numbers Python promises to keep from version to version.
 import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import accumulate
 from random import Random
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import Any
 
+from adcache.cast import (
+    CAST,
+    START,
+    campaign_id,
+    campaigns,
+    home,
+    user_id,
+    user_profiles,
+)
 from adcache.errors import InvalidValue
-from adcache.models import CampaignData, UserProfile
 from adcache.sample_requests import SAMPLES, sample_request
 
 __all__ = [
@@ -34,40 +43,6 @@ __all__ = [
     "user_profiles",
     "zipf_index",
 ]
-
-
-class Cast(NamedTuple):
-    """The names that the lessons use, campaigns and users."""
-
-    campaigns: tuple[str, ...]
-    users: tuple[str, ...]
-
-
-CAST = Cast(
-    campaigns=("sneakers", "coffee", "headphones", "bicycle", "novel", "holiday"),
-    users=("ada", "ben", "chloe", "diego", "emi", "femi"),
-)
-START = datetime(2026, 1, 1, tzinfo=UTC)  # where a ManualClock starts, too
-INTERESTS = ("sports", "food", "music", "travel", "books", "tech")
-SEGMENTS = ("new", "regular", "high_value")
-# What each named campaign bids (CPM, USD), its budget (USD), whom it is for.
-_TERMS = (
-    (2.40, 500.0, ["sports"]),
-    (1.60, 300.0, ["food"]),
-    (3.10, 800.0, ["music", "tech"]),
-    (2.00, 400.0, ["sports", "travel"]),
-    (1.10, 150.0, ["books"]),
-    (3.80, 1200.0, ["travel"]),
-)
-# Users take turns in living here: country, UN/LOCODE of the city, language, GDPR.
-_HOMES = (
-    ("GBR", "GBLON", "en", 1),
-    ("DEU", "DEBER", "de", 1),
-    ("FRA", "FRPAR", "fr", 1),
-    ("MEX", "MXMEX", "es", 0),
-    ("JPN", "JPTYO", "ja", 0),
-    ("NGA", "NGLOS", "en", 0),
-)
 
 
 def zipf_index(n: int, rng: Random, exponent: float = 1.0) -> int:
@@ -111,17 +86,17 @@ def bids(
     if density not in ("lognormal", "uniform"):
         raise InvalidValue(f"density must be lognormal or uniform, got {density!r}")
     if isinstance(bidders, int):
-        bidders = [_name(CAST.campaigns, "campaign", k) for k in range(bidders)]
+        bidders = [campaign_id(k) for k in range(bidders)]
     if density == "uniform":
         return [(name, round(scale * rng.random(), 4)) for name in bidders]
     return [(name, round(lognormal(scale, 0.5, rng), 4)) for name in bidders]
 
 
 def arrivals(n: int, seed: int = 0, start: datetime = START) -> list[datetime]:
-    """Draw n moments of the day that begins at `start`, in order, by the daily curve."""
+    """Draw n moments of the day that begins at `start`, in order, by `daily_curve`."""
     rng = Random(seed)
-    minutes = sorted(_pick(_minute_weights(), rng) + rng.random() for _ in range(n))
-    return [start + timedelta(milliseconds=int(m * 60_000)) for m in minutes]
+    minutes = sorted(_pick(_MINUTES, rng) + rng.random() for _ in range(n))
+    return [start + timedelta(milliseconds=int(60_000 * m)) for m in minutes]
 
 
 def bid_requests(
@@ -129,41 +104,49 @@ def bid_requests(
 ) -> Iterator[dict[str, Any]]:
     """Yield n valid OpenRTB 2.6 bid requests as dicts, ids ``<seed>-1`` onwards.
 
-    Each is one of `SAMPLES` with a Zipf user out of `users`, a floor around the
-    sample's, and the signals of that user's country. One user in eight limits
-    tracking (no ifa, no buyeruid); `at` is 1 (first price) or 2 (second).
+    Each is one of `SAMPLES` with its floor varied (log-normal) and a Zipf user
+    out of `users`. One user in eight limits tracking: no ifa, no user ids.
+    `at` is the auction type, 1 first price or 2 second price.
     """
     rng = Random(seed)
+    names = tuple(SAMPLES)
     for number in range(1, n + 1):
-        request = sample_request(tuple(SAMPLES)[_pick(_sample_weights(), rng)])
+        request = sample_request(names[_pick(_MIX, rng)])
         request |= {"id": f"{seed}-{number}", "at": at}
         for imp in request["imp"]:
             imp["bidfloor"] = round(lognormal(imp["bidfloor"], 0.3, rng), 2)
-        _add_user(request, zipf_index(users, rng), rng)
+        _set_user(request, zipf_index(users, rng))
         yield request
 
 
-def user_id(index: int) -> str:
-    """Name the user of a popularity rank (0 is the most active): ada, ben, ..."""
-    return _name(CAST.users, "user", index)
+def _set_user(request: dict[str, Any], index: int) -> None:
+    place, name, device = home(index), user_id(index), request["device"]
+    device["geo"] |= {"country": place.country, "city": place.city}
+    device |= {"ip": f"203.0.113.{index % 256}", "language": place.language}
+    device["ifa"] = f"{index:08x}-0000-4000-8000-000000000000"
+    request["regs"] = {"coppa": 0, "gdpr": place.gdpr}
+    request["user"] = {"id": name, "buyeruid": f"b-{name}"}
+    if place.gdpr:
+        request["user"]["consent"] = "made-up-consent-string"
+    if index % 8 == 7:
+        device["lmt"] = 1
+        for owner, field in (device, "ifa"), (request, "user"):
+            del owner[field]
 
 
-def user_profiles(
-    n: int = 6, seed: int = 0, now: datetime = START
-) -> list[UserProfile]:
-    """Make profiles of the first n users, last seen in the day before `now`."""
-    rng = Random(seed)
-    return [
-        UserProfile(
-            user_id=user_id(k),
-            interests=sorted({INTERESTS[int(rng.random() * 6)] for _ in range(3)}),
-            demographics={
-                "age": 18 + int(rng.random() * 50),
-                "country": _HOMES[k % 6][0],
-            },
-            behavior_score=round(100 * rng.random(), 1),
-            last_activity=now - timedelta(seconds=int(86_400 * rng.random())),
-            segment=SEGMENTS[int(rng.random() * len(SEGMENTS))],
-        )
-        for k in range(n)
-    ]
+def _pick(cumulative: Sequence[float], rng: Random) -> int:
+    """Draw an index whose weight is its step in the cumulative weights."""
+    at = bisect_right(cumulative, rng.random() * cumulative[-1])
+    return min(at, len(cumulative) - 1)
+
+
+@lru_cache(maxsize=16)
+def _zipf_weights(n: int, exponent: float) -> tuple[float, ...]:
+    if n < 1:
+        raise InvalidValue(f"n must be at least 1, got {n!r}")
+    return tuple(accumulate((k + 1) ** -exponent for k in range(n)))
+
+
+# accumulate, not sum: the latter rounds differently since Python 3.12.
+_MINUTES = tuple(accumulate(daily_curve(m / 60) for m in range(24 * 60)))
+_MIX = tuple(accumulate((45, 25, 12, 5, 13)))  # per cent of requests, as in SAMPLES
