@@ -47,6 +47,7 @@ STAGES = (
     Stage(
         "house",
         (
+            (PY, "-m", "tools.check_source"),
             (PY, "-m", "tools.check_rhythm"),
             (PY, "-m", "tools.make_exercises", "--check"),
         ),

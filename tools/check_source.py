@@ -1,0 +1,180 @@
+"""Check the house rules of the package: imports, sizes, docs.
+
+    python -m tools.check_source
+
+Arrows go one way: widgets and course use the ad server, which uses the
+components, which use the foundation. Components never import each other. Only
+widgets and course know that a notebook exists.
+"""
+
+import ast
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from tools import notebooks
+
+COMPONENTS = (
+    *(
+        "bidding",
+        "campaigns",
+        "creatives",
+        "frequency",
+        "monitor",
+        "pacing",
+        "profiles",
+    ),
+    *("sessions", "stampede", "stats", "strategies", "targeting"),
+)
+COMPOSERS = ("adserver", "privacy")
+ROOMS = ("widgets", "course")  # the only ones with a user interface
+ENTRANCES = ("__init__", "__main__", "doctor")  # see everything but the rooms
+CORE_LIBRARIES = {"adcache", "hiredis", "msgspec", "redis", *sys.stdlib_module_names}
+ONLY_IN = {"fakeredis": "backends"}
+MODULE_LINES, FUNCTION_LINES, SCRIPT_LINES = 300, 50, 70
+# Names that wait for a lesson not written yet; once it exists it must use them.
+TAUGHT_LATER = {
+    "AccessDenied": "15_failure_and_privacy",
+    "CampaignData": "05_campaigns_and_targeting",
+    "CommandRefused": "02_connections_and_round_trips",
+    "RedisTimeout": "02_connections_and_round_trips",
+    "RedisUnavailable": "02_connections_and_round_trips",
+    "ServerNotFound": "14_scaling_out",
+    "UnknownKey": "01_keys_and_types",
+    "UserProfile": "03_user_profiles",
+}
+
+
+def import_problems(package: Path) -> Iterator[str]:
+    """Yield each import that points the wrong way."""
+    for path in sorted(package.rglob("*.py")):
+        room = path.relative_to(package).parts[0]
+        for target in imported(ast.parse(path.read_text(encoding="utf-8"))):
+            if problem := _judge(room.removesuffix(".py"), target):
+                yield f"{path.relative_to(package.parent)}: {problem}"
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Yield every module that the source imports, also inside functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "adcache":
+            yield from (f"adcache.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield "." * node.level + (node.module or "")
+
+
+def _judge(module: str, target: str) -> str:
+    """Say what is wrong with `module` importing `target`; empty if nothing."""
+    if module in ROOMS:
+        return ""
+    if target.startswith("."):
+        return f"imports {target}; write it in full, adcache..."
+    library, _, inside = target.partition(".")
+    if library not in CORE_LIBRARIES and ONLY_IN.get(library) != module:
+        return f"imports {library}; the core knows {_list(CORE_LIBRARIES)} only"
+    used = inside.partition(".")[0] if library == "adcache" else ""
+    if _layer(used) > _layer(module):
+        return f"imports adcache.{used}, which stands above it"
+    both = {_component(used), _component(module)}
+    if "" not in both and len(both) == 2:
+        return f"imports adcache.{used}; components never import each other"
+    return ""
+
+
+def _list(names: set[str]) -> str:
+    return ", ".join(sorted(names - set(sys.stdlib_module_names)))
+
+
+def _component(module: str) -> str:
+    """Return the component that a module belongs to: frequency_log -> frequency."""
+    return next(
+        (c for c in COMPONENTS if module == c or module.startswith(f"{c}_")), ""
+    )
+
+
+def _layer(module: str) -> int:
+    """Rank of a module: foundation 0, components 1, composers 2, rooms 4."""
+    if module in ROOMS:
+        return 4
+    if module in ENTRANCES:
+        return 3
+    return 2 if module in COMPOSERS else int(bool(_component(module)))
+
+
+def size_problems(package: Path) -> Iterator[str]:
+    """Yield what is too long to be read in a notebook."""
+    for path in sorted(package.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        name = path.relative_to(package.parent)
+        if (lines := len(text.splitlines())) > MODULE_LINES:
+            yield f"{name}: {lines} lines; a module has at most {MODULE_LINES}"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines > FUNCTION_LINES:
+                    yield f"{name}: {node.name} has {lines} lines; 50 at most"
+    for path in sorted(package.rglob("*.lua")):
+        code = re.sub(
+            r"^\s*(--.*)?\n", "", path.read_text(encoding="utf-8"), flags=re.M
+        )
+        if (lines := len(code.splitlines())) > SCRIPT_LINES:
+            yield f"{path.name}: {lines} lines of code; a script has at most 70"
+
+
+def doc_problems(module: ModuleType) -> Iterator[str]:
+    """Yield the public names of a module that do not say what they do."""
+    for name in module.__all__:
+        thing = getattr(module, name, None)
+        if thing is None:
+            yield f"{name}: in __all__ but not there"
+        elif not (inspect.isclass(thing) or inspect.isfunction(thing)):
+            yield f"{name}: neither a class nor a function, so it cannot say what it is"
+        elif (thing.__doc__ or f"{name}(").startswith(f"{name}("):
+            yield f"{name}: no docstring"  # a dataclass writes its signature there
+
+
+def usage_problems(names: list[str], lessons: dict[str, str]) -> Iterator[str]:
+    """Yield the public names that no lesson shows; `lessons` is name -> its text."""
+    everything = "\n".join(lessons.values())
+    for name in names:
+        waits_for = TAUGHT_LATER.get(name)
+        if waits_for and waits_for not in lessons:
+            continue
+        if not re.search(rf"\b{re.escape(name)}\b", everything):
+            yield f"{name}: public, but no lesson uses it"
+
+
+def lesson_texts() -> dict[str, str]:
+    """Return the code and the outputs of each lesson, by the lesson's name."""
+    texts = {}
+    for path in notebooks.find([notebooks.ROOT / "notebooks"]):
+        parts: list[str] = []
+        for _, cell in notebooks.code_cells(notebooks.read(path)):
+            parts.append(cell.source)
+            parts += [t for out in cell.outputs for t in notebooks.output_texts(out)]
+        texts[path.stem] = "\n".join(parts)
+    return texts
+
+
+def main() -> int:
+    """Print what breaks the house rules; return 1 if anything does."""
+    package = notebooks.ROOT / "adcache"
+    public = importlib.import_module("adcache")
+    found = [
+        *import_problems(package),
+        *size_problems(package),
+        *doc_problems(public),
+        *usage_problems(public.__all__, lesson_texts()),
+    ]
+    print("\n".join(found) or "source: imports, sizes and docs keep the rules")
+    return int(bool(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
