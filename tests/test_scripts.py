@@ -1,0 +1,138 @@
+"""What can be said of a Lua script without running it, and how it is called."""
+
+import re
+from importlib import resources
+
+import pytest
+
+from adcache import connect
+from adcache.lua import Script, sources
+from adcache.wire import Wire
+
+SCRIPTS = sources()
+
+
+@pytest.fixture
+def wire() -> Wire:
+    """Connection to an embedded fake."""
+    return connect("fakeredis://").wire
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_header_is_a_contract(name):
+    """It starts with its file's name and says what it returns and why it exists."""
+    source = SCRIPTS[name]
+    header = source[: source.index("\nlocal ")]
+
+    assert source.startswith(f"-- {name}.lua: ")
+    assert "-- KEYS[1] " in header
+    assert "\n-- returns " in header
+    assert "\n-- Why a script: " in header
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_slot_used_stands_in_the_header(name):
+    """A script reads no KEYS or ARGV number that its header does not name."""
+    source, script = SCRIPTS[name], Script(name, SCRIPTS[name], None)
+    body = "\n".join(
+        line for line in source.splitlines() if not line.lstrip().startswith("--")
+    )
+    for kind, slots, more in (
+        ("KEYS", script.keys, script.more_keys),
+        ("ARGV", script.args, script.more_args),
+    ):
+        numbers = {int(n) for n in re.findall(rf"{kind}\[(\d+)\]", body)}
+
+        assert numbers <= set(range(1, len(slots) + 1)), f"{kind} of {name}"
+        assert bool(more) == bool(re.search(rf"{kind}\[(?!\d+\])|#{kind}\b", body))
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_leaks_no_global(name):
+    """Every function and first assignment is local (a global poisons fakeredis)."""
+    body = re.sub(r"--.*", "", SCRIPTS[name])
+    functions = re.findall(r"^\s*(\w*)\s*function\s+\w+", body, re.MULTILINE)
+    assignment = r"^\s*(?!local\b)(\w+)\s*(?:,[\w\s,]+)?=[^=]"
+    assigned = set(re.findall(assignment, body, re.MULTILINE))
+    declared = set()
+    for names in re.findall(r"local\s+([\w\s,]+?)(?:=|$)", body, re.MULTILINE):
+        declared |= {name.strip() for name in names.split(",")}
+    fields = set(re.findall(r"[{,]\s*(\w+)\s*=", body)) | set(
+        re.findall(r"^\s*(\w+) = [^\n]*,", body, re.MULTILINE)
+    )
+
+    assert set(functions) <= {"local"}
+    assert assigned - declared - fields == set()
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_stays_away_from_dangerous_commands(name):
+    """No KEYS, FLUSH*, RANDOMKEY or SELECT inside a script."""
+    commands = re.findall(r"redis\.p?call\('(\w+)'", SCRIPTS[name])
+
+    assert commands != []
+    assert set() == set(commands) & {
+        "KEYS",
+        "FLUSHALL",
+        "FLUSHDB",
+        "RANDOMKEY",
+        "SELECT",
+    }
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_fits_on_a_page(name):
+    """Short enough to read: 50 lines of code in its file, 100 with its parts."""
+    own = (resources.files("adcache") / "scripts" / f"{name}.lua").read_text("utf-8")
+
+    assert _code_lines(own) <= 50
+    assert _code_lines(SCRIPTS[name]) <= 110
+
+
+def _code_lines(source: str) -> int:
+    lines = [line.strip() for line in source.splitlines()]
+    return len([line for line in lines if line and not line.startswith("--")])
+
+
+def test_slots_are_filled_by_name(wire):
+    """Values go where their names stand in the header, in whatever order given."""
+    header = "-- KEYS[1] key  k\n-- ARGV[1] a  a\n-- ARGV[2+] more  m\n"
+    body = "return {KEYS[1], ARGV[1], ARGV[2], ARGV[3]}"
+    script = Script("demo", header + body, wire)
+
+    assert ["k", "1", "2", "3"] == script(more=[2, 3], a=1, key="k")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"key": "k"}, r"demo.lua: missing \['a'\], unknown \[\]"),
+        ({"key": "k", "a": 1, "b": 2}, r"demo.lua: missing \[\], unknown \['b'\]"),
+        ({"key": "k", "b": 2}, r"demo.lua: missing \['a'\], unknown \['b'\]"),
+    ],
+)
+def test_a_wrong_slot_is_named(wire, values, message):
+    """A missing or misspelt slot is a TypeError that names it."""
+    script = Script("demo", "-- KEYS[1] key  k\n-- ARGV[1] a  a\nreturn 1", wire)
+
+    with pytest.raises(TypeError, match=message):
+        script(**values)
+
+
+@pytest.mark.parametrize(
+    "header", ["-- KEYS[2] b  x", "-- KEYS[1+] a  x\n-- KEYS[2] b  x"]
+)
+def test_a_header_out_of_order_is_refused(wire, header):
+    """Slot numbers count up from 1, and an open-ended slot is the last."""
+    with pytest.raises(ValueError, match="out of order"):
+        Script("demo", header, wire)
+
+
+def test_a_script_unknown_to_the_server_is_sent_along(cache):
+    """After SCRIPT FLUSH the next call works, on every backend."""
+    script = Script("demo", "-- KEYS[1] key  k\nreturn 42", cache.wire)
+    key = cache.get_key("campaign", campaign_id="c")
+
+    assert 42 == script(key=key)
+    cache.redis_client.script_flush()
+    assert 42 == script(key=key)
