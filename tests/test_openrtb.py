@@ -423,7 +423,10 @@ def test_a_response_that_does_not_fit_its_request_is_refused(fields, field):
             {"seat": "seat-4", "dealid": "none", "price": 9.0},
             "seatbid[0].bid[0].dealid",
         ),
-        ({"seat": "seat-4", "dealid": "spring-sport"}, "seatbid[0].bid[0].price"),
+        (  # over the imp's floor of 5.00, under the deal's of 8.00
+            {"seat": "seat-4", "dealid": "spring-sport", "price": 7.99},
+            "seatbid[0].bid[0].price",
+        ),
         (
             {"seat": "seat-11", "dealid": "spring-sport", "price": 9.0},
             "seatbid[0].bid[0].dealid",
@@ -448,6 +451,15 @@ def test_a_private_auction_takes_its_deals_on_their_terms(fields, field):
     with pytest.raises(InvalidValue) as caught:
         check_response(request, response)
     assert str(caught.value).startswith(f"bid response: {field} ")
+
+
+def test_a_blocked_seat_may_not_bid():
+    """OpenRTB 3.2.1: seats in bseat are out, all others are in."""
+    request = decode_bid_request(sample_request() | {"bseat": ["seat-4"]})
+
+    check_response(request, bid_response(seat="seat-9"))
+    with pytest.raises(InvalidValue, match="seat 'seat-4' may not bid"):
+        check_response(request, bid_response(seat="seat-4"))
 
 
 def test_a_floor_in_another_currency_is_not_compared():

@@ -175,7 +175,7 @@ def test_lognormal_prices_have_the_median_and_a_long_tail():
 
 
 def test_second_price_revenue_is_what_theory_says():
-    """Uniform bidders, n of them, pay (n-1)/(n+1) on average in a second-price auction."""
+    """Uniform bidders, n of them, pay (n-1)/(n+1) on average at the second price."""
     rng = Random(4)
     for n in (2, 5):
         prices = [
