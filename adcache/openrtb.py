@@ -44,6 +44,8 @@ __all__ = [
 
 Raw = bytes | str | dict[str, Any]
 
+# Beside msgspec's own: bytes that are not UTF-8, nesting without end.
+_UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _request_decoder = msgspec.json.Decoder(BidRequest)
 _response_decoder = msgspec.json.Decoder(BidResponse)
 
@@ -60,7 +62,7 @@ def decode_bid_request(raw: Raw) -> BidRequest:
             request = _request_decoder.decode(raw)
         else:
             request = msgspec.convert(raw, BidRequest)
-    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+    except _UNREADABLE as error:
         raise InvalidBidRequest(*_explain(error, raw, "BidRequest")) from None
     if problem := request_problem(request):
         raise InvalidBidRequest(*problem)
@@ -85,7 +87,7 @@ def decode_bid_response(raw: Raw) -> BidResponse:
             response = _response_decoder.decode(raw)
         else:
             response = msgspec.convert(raw, BidResponse)
-    except (ValueError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise _invalid_response(_explain(error, raw, "BidResponse")) from None
     if problem := response_problem(response):
         raise _invalid_response(problem)
