@@ -63,6 +63,7 @@ if changed then
     if second and tonumber(second) > tonumber(clearing) then clearing = second end
   end
   redis.call('HSET', auction, 'bidder', bidder, 'price', price, 'clearing', clearing,
-    'second', second or '', 'winner_floor', winner_floor, 'winner_at', winner_at)
+    'winner_floor', winner_floor, 'winner_at', winner_at)
+  if second then redis.call('HSET', auction, 'second', second) end
 end
 return verdicts
