@@ -163,10 +163,12 @@ def test_a_broken_rhythm_is_named(lesson, kind):
 def test_a_set_up_cell_of_its_own_is_named(lesson):
     """All lessons begin with one set-up cell; the odd one out is reported."""
     path, notebook = lesson
-    odd = nbformat.from_dict(notebook)
-    odd.cells[2].source = "import redis"
+    odd, six, eight = (nbformat.from_dict(notebook) for _ in range(3))
+    six.cells[2].source += '\nlesson("06")'
+    eight.cells[2].source += '\nlesson("08")'
+    odd.cells[2].source += '\nlesson("08")'
     found = check_rhythm.setup_problems(
-        [(Path("06"), notebook), (path, odd), (Path("08"), notebook)]
+        [(Path("06_x.ipynb"), six), (path, odd), (Path("08_y.ipynb"), eight)]
     )
 
     assert [f"{path}: its set-up cell is not the one that all lessons share"] == found
