@@ -54,10 +54,10 @@ clean: ## remove .venv and what the tools leave behind
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "adcache needs Python 3.11 or newer; '$(PYTHON)' is" \
-			"$$($(PYTHON) -V 2>&1 || echo missing)."; \
+			"$$($(PYTHON) -V 2>/dev/null || echo not here)."; \
 		echo "Name a newer one: PYTHON=python3.12 make $(MAKECMDGOALS)"; exit 1; } >&2
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 \
-		|| $(PYTHON) -m venv --clear .venv || { \
+	@$(BIN)/python -c 'import pip, sys; sys.exit(sys.prefix == sys.base_prefix or \
+		sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear .venv || { \
 		echo "No virtual environment could be made. On Debian or Ubuntu:" \
 			"sudo apt install python3-venv"; exit 1; } >&2
 	@echo "Installing the course into .venv (about 800 MB, once) ..."
