@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 import adcache
+from adcache import doctor
 from tools import check_source, notebooks
 
 ROOT = notebooks.ROOT
@@ -203,3 +204,60 @@ def test_ci_runs_the_same_as_a_contributor():
 
     assert ["bash .ci/run"] == [step["run"] for step in steps if "run" in step]
     assert "make test" == script.strip().splitlines()[-1]
+
+
+def test_the_readme_example_prints_what_it_says(capsys):
+    """The Python block of the README runs as it stands."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", readme, re.M | re.S)
+    exec(compile(block, "README.md", "exec"), {})  # noqa: S102 - our own README
+
+    assert "show sneakers at 1.8" == capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "INSTRUCTORS.md"]
+)
+def test_links_between_files_lead_somewhere(name):
+    """Each relative link and picture of the page is there."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#:]+)\)", text)
+
+    assert [] == [target for target in targets if not (ROOT / target).exists()]
+
+
+def test_make_help_tells_of_every_target():
+    """What the Makefile can do, ``make help`` lists."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (targets,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.M)
+    told = re.findall(r"^([a-z-]+):.*## ", makefile, re.M)
+
+    assert sorted(targets.split()) == sorted(told)
+
+
+def test_a_private_server_lives_as_long_as_its_command(own_server):
+    """The command finds a real server in ADCACHE_URL; afterwards it is gone."""
+    own_server.close()  # only asked for to skip, or fail, without a server
+    program = (
+        "import os, redis; url = os.environ['ADCACHE_URL'];"
+        "print('ping', redis.Redis.from_url(url).ping(), url); raise SystemExit(3)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.with_server", sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (url,) = re.findall(r"^ping True (\S+)$", done.stdout, re.M)
+
+    assert 3 == done.returncode
+    with pytest.raises(adcache.RedisUnavailable):
+        adcache.connect(url).wire.execute("PING")
+
+
+def test_the_doctor_knows_every_lesson():
+    """Each lesson stands in the doctor's table with what it needs."""
+    lessons = [path.stem for path in notebooks.find([ROOT / "notebooks"])]
+
+    assert sorted(doctor.LESSONS) == sorted(lessons)
