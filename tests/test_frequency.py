@@ -91,6 +91,18 @@ def test_one_ms_decides(timed_cache, clock, algorithm):
     assert caps.check_frequency_cap("u", "c", 1, 10)
 
 
+@pytest.mark.parametrize("name", ["fixed", "sliding_log"])
+def test_what_is_over_is_not_counted(timed_cache, clock, name):
+    """Exactly a window after an impression it is gone from the count."""
+    caps, both = FrequencyCapManager(timed_cache, name), [Cap(5, 10), Cap(9, 60)]
+    caps.check_frequency_cap("u", "c", caps=both)
+    clock.advance(9.999)
+    assert 1 == caps.peek("u", "c", caps=both[:1]).count
+    clock.advance(0.001)
+    assert 0 == caps.peek("u", "c", caps=both[:1]).count
+    assert 1 == caps.check_frequency_cap("u", "c", caps=both).count
+
+
 def test_retry_after_is_when_it_opens(timed_cache, clock, algorithm):
     """Waiting exactly retry_after is enough, whatever came before."""
     caps = FrequencyCapManager(timed_cache, algorithm)
