@@ -5,6 +5,7 @@ thing that is missing the line below names the one command that brings it.
 """
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -78,8 +79,7 @@ def main() -> int:
 
 
 def _python() -> Finding:
-    version = ".".join(map(str, sys.version_info[:3]))
-    wanted = ".".join(map(str, OLDEST_PYTHON))
+    version, wanted = platform.python_version(), "{}.{}".format(*OLDEST_PYTHON)
     too_old = sys.version_info < OLDEST_PYTHON
     cure = f"PYTHON=python{wanted} make clean setup" if too_old else ""
     return Finding("core", f"Python {version} ({wanted} or newer)", cure)
@@ -125,8 +125,8 @@ def version_fits(installed: str, wanted: str) -> bool:
 
 
 def _numbers(version: str) -> list[int]:
-    numbers = [int(n) for n in re.match(r"[\d.]*", version)[0].split(".") if n]  # type: ignore[index]
-    return numbers + [0] * (4 - len(numbers))
+    numbers = [int(digits) for digits in re.findall(r"\d+", version)[:3]]
+    return numbers + [0] * (3 - len(numbers))
 
 
 def _version(name: str) -> str:
