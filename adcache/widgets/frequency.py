@@ -20,6 +20,7 @@ __all__ = [
     "Attempt",
     "aligned_window",
     "burst_times",
+    "forget_aligned",
     "most_in_a_window",
     "serve",
     "serve_timeline",
@@ -77,12 +78,18 @@ def serve(
     window: Seconds,
     user_id: str = USER,
     campaign_id: str = CAMPAIGN,
+    *,
+    look: bool = False,
 ) -> CapDecision:
-    """Try one ad now, by one of the manager's algorithms or by `clock_aligned`."""
+    """Try one ad now, by one of the manager's algorithms or by `clock_aligned`.
+
+    With `look` nothing is counted: it says what an ad would be told.
+    """
     if algorithm == CLOCK_ALIGNED:
-        return aligned_window(cache, limit, window, user_id, campaign_id)
+        return aligned_window(cache, limit, window, user_id, campaign_id, look=look)
     manager = FrequencyCapManager(cache, algorithm)
-    return manager.check_frequency_cap(user_id, campaign_id, limit, window)
+    ask = manager.peek if look else manager.check_frequency_cap
+    return ask(user_id, campaign_id, limit, window)
 
 
 def aligned_window(
@@ -91,6 +98,8 @@ def aligned_window(
     window: Seconds,
     user_id: str = USER,
     campaign_id: str = CAMPAIGN,
+    *,
+    look: bool = False,
 ) -> CapDecision:
     """Count in the naive way: one counter for each full window of the clock.
 
@@ -102,34 +111,60 @@ def aligned_window(
         raise InvalidValue("aligned_window needs connect(clock=ManualClock())")
     window_ms = to_ms(Cap(limit, window).window)
     number, into_ms = divmod(now_ms, window_ms)
-    key = cache.get_key(
+    key = _aligned_key(cache, window_ms, number, user_id, campaign_id)
+    if look:
+        count = int(cache.wire.execute("GET", key, safe=True) or 0) + 1
+    else:  # the counter must outlive its window also when a clock stands still
+        cache.wire.execute("SET", key, 0, "PX", window_ms + 600_000, "NX")
+        count = cache.wire.execute("INCR", key)
+    allowed, counted = count <= limit, min(limit, count - look)
+    wait = 0.0 if allowed else (window_ms - into_ms) / 1000
+    return CapDecision(allowed, counted, limit, window_ms / 1000, wait)
+
+
+def forget_aligned(
+    cache: RedisAdCache,
+    window: Seconds,
+    moments_ms: Iterable[int],
+    user_id: str = USER,
+    campaign_id: str = CAMPAIGN,
+) -> None:
+    """Remove the counters of `aligned_window` that stand for these moments."""
+    window_ms = to_ms(window, "window")
+    for number in sorted({moment // window_ms for moment in moments_ms}):
+        key = _aligned_key(cache, window_ms, number, user_id, campaign_id)
+        cache.wire.execute("UNLINK", key, safe=True)
+
+
+def _aligned_key(
+    cache: RedisAdCache, window_ms: int, number: int, user_id: str, campaign_id: str
+) -> str:
+    return cache.get_key(
         "lab:aligned:{{{user_id}}}:{campaign_id}:{window}",
         user_id=user_id,
         campaign_id=campaign_id,
         window=f"{window_ms}-{number}",
     )
-    # The counter must outlive its window also when the lab's clock stands still.
-    cache.wire.execute("SET", key, 0, "PX", window_ms + 600_000, "NX")
-    count = cache.wire.execute("INCR", key)
-    wait = (window_ms - into_ms) / 1000
-    if count > limit:
-        return CapDecision(False, limit, limit, window_ms / 1000, wait)
-    return CapDecision(True, count, limit, window_ms / 1000)
 
 
 def burst_times(
-    algorithm: str, limit: int, window: float, now: float = 0.0
+    algorithm: str,
+    limit: int,
+    window: float,
+    now: float = 0.0,
+    end: float | None = None,
 ) -> list[float]:
     """Times (seconds) of a burst around the end of a window, its worst place.
 
-    `limit` tries just before the end and `limit` just after it. A window that
-    opens with the first impression needs one early ad, at `now`, to end there.
+    `limit` tries just before the end and `limit` just after it. `end` is the
+    end of a window that is open already. A window that opens with the first
+    impression needs one early ad, at `now`, when none is open.
     """
-    end, step = window_end(algorithm, window, now), window / max(30, 3 * limit)
-    before = [end - step * k for k in range(limit, 0, -1)]
-    after = [end + step * k for k in range(limit)]
-    opening = [] if algorithm == CLOCK_ALIGNED else [now]
-    return opening + [at for at in before if at > now] + after
+    opening = [now] if end is None and algorithm != CLOCK_ALIGNED else []
+    end = window_end(algorithm, window, now) if end is None else end
+    step = window / max(30, 3 * limit)
+    before = [max(now, end - step * k) for k in range(limit, 0, -1)]
+    return opening + before + [end + step * k for k in range(limit)]
 
 
 def window_end(algorithm: str, window: float, now: float = 0.0) -> float:

@@ -1,5 +1,6 @@
 """The picture of a cap: which ads were served when, and how many in a window."""
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -102,12 +103,17 @@ def conclusion(served: Sequence[tuple[float, int]], limit: int, window: float) -
 
 
 def span(seconds: float) -> str:
-    """Say a duration in its largest even unit: 1 hour, 90 minutes, 2.5 seconds."""
+    """Say a duration in its largest even unit: 1 hour, 90 minutes, 2.5 seconds.
+
+    What comes out even in none is rounded up, to the minute when it is long.
+    """
     for unit, name in UNITS:
         if seconds >= unit and seconds % unit == 0:
             count = int(seconds // unit)
             return f"{count} {name if count > 1 else name[:-1]}"
-    return f"{seconds:g} seconds"
+    if seconds > 120:
+        return f"about {math.ceil(seconds / 60)} minutes"
+    return f"{seconds:.3g} seconds"
 
 
 def time_unit(longest: float) -> tuple[int, str]:

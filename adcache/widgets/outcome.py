@@ -50,3 +50,10 @@ class Outcome(msgspec.Struct, frozen=True):
             f"{bid.campaign:<{wide}}  {bid.price:6.2f} CPM  {bid.verdict}"
             for bid in self.bids
         )
+
+    def description(self) -> str:
+        """Say in words what the picture of this auction shows."""
+        bids = ", ".join(
+            f"{bid.campaign} {bid.price:.2f} {bid.verdict}" for bid in self.bids
+        )
+        return f"Bids in CPM, with a floor of {self.floor:.2f}: {bids}."
