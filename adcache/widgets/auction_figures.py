@@ -17,8 +17,11 @@ from adcache.widgets.pictures import (
 from adcache.widgets.theory import expected_revenue
 
 
-def auction_figure(outcome: Outcome) -> Figure:
-    """Draw the bids as bars with the floor and the clearing price as lines."""
+def auction_figure(outcome: Outcome, title: str = "") -> Figure:
+    """Draw the bids as bars with the floor and the clearing price as lines.
+
+    Without a `title` the picture says itself who wins, and what it pays.
+    """
     figure, axes = new_figure(7.6, 1.3 + 0.36 * max(2, len(outcome.bids)))
     highest = max([outcome.floor, *(bid.price for bid in outcome.bids)]) or 1.0
     colours = {"wins": BLUE, "outbid": GREY, "below the floor": "none"}
@@ -36,7 +39,7 @@ def auction_figure(outcome: Outcome) -> Figure:
         axes.axvline(outcome.clearing_price, color=ORANGE, lw=3, label="clearing price")
     axes.set_xlim(0, 1.42 * highest)
     axes.set_xlabel("bid (CPM)")
-    headline(axes, outcome.sentence().replace(". ", ".\n", 1))
+    headline(axes, title or outcome.sentence().replace(". ", ".\n", 1))
     legend_below(figure, 2)
     return figure
 

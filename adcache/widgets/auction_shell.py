@@ -4,6 +4,7 @@ import secrets
 import time
 from random import Random
 from statistics import fmean, stdev
+from typing import Any
 
 from adcache.bidding import FIRST_PRICE, SECOND_PRICE
 from adcache.connection import RedisAdCache
@@ -35,10 +36,13 @@ class AuctionLab(Lab):
         self.cache, self.seed = cache, SEED
         self.runs: list[tuple[float, float]] = []  # (floor, mean) of each thousand
         self._crowd = (0, 0)  # whom they were measured with
-        floor = {"min": 0, "max": TOP_VALUE, "step": 0.25, "value": FLOOR}
-        self.floor = self.control("FloatSlider", "floor", "Floor (CPM)", **floor)
-        count = {"min": 1, "max": 12, "value": BIDDERS}
-        self.bidders = self.control("IntSlider", "bidders", "Bidders", **count)
+        scale: dict[str, Any] = {"min": 0, "max": TOP_VALUE, "step": 0.25}
+        self.floor = self.control(
+            "FloatSlider", "floor", "Floor (CPM)", value=FLOOR, **scale
+        )
+        self.bidders = self.control(
+            "IntSlider", "bidders", "Bidders", min=1, max=12, value=BIDDERS
+        )
         rules = [("Second price", SECOND_PRICE), ("First price", FIRST_PRICE)]
         self.at = self.control("Dropdown", "at", "Winner pays", options=rules)
         self.run = self.button("Run auction", "run", self.run_one)
@@ -67,8 +71,11 @@ class AuctionLab(Lab):
 
     def show(self, outcome: Outcome) -> None:
         """Show who won, what it pays, and why the others lost."""
-        self.say(f"{outcome.sentence()} (Seed {self.seed}.)")
-        self.draw(auction_figure(outcome), outcome.description())
+        self.say(outcome.sentence())
+        rule = "first price" if outcome.at == FIRST_PRICE else "second price"
+        crowd = f"{len(outcome.bids)} bids, seed {self.seed}"
+        title = f"{crowd}: floor {outcome.floor:.2f} CPM, {rule}"
+        self.draw(auction_figure(outcome, title), outcome.description())
 
     def reseed(self) -> None:
         """Draw new bids and hold an auction with them."""

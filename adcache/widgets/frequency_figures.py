@@ -46,7 +46,7 @@ def timeline_figure(
     if worst := worst_window(served, limit, window):
         label = f"{span(window)} with {worst[1]} ads"
         ends = (max(0, worst[0]) / unit, (worst[0] + window) / unit)
-        axes.axvspan(*ends, color=ORANGE, alpha=0.16, lw=0, label=label)
+        axes.axvspan(*ends, color=ORANGE, alpha=0.22, lw=0, label=label)
     dot = {"marker": "o", "ms": 10, "color": BLUE, "linestyle": "none"}
     axes.plot([t / unit for t, _ in served], [y for _, y in served], **dot)
     cross = {"marker": "x", "ms": 10, "mew": 2.6, "color": ORANGE, "linestyle": "none"}

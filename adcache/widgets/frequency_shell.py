@@ -21,12 +21,15 @@ class FrequencyLab(Lab):
         self.cache = cache
         names = [(words, name) for name, words in NAMES.items()]
         self.algorithm = self.control(
-            "Dropdown", "algorithm", "Algorithm", options=names
+            "Dropdown", "algorithm", "Algorithm", "25em", options=names
         )
-        limit = {"min": 1, "max": 10, "value": LIMIT}
-        self.limit = self.control("IntSlider", "limit", "Limit (ads)", **limit)
-        windows = {"options": [(span(w), w) for w in WINDOWS], "value": WINDOW}
-        self.window = self.control("Dropdown", "window", "Window", **windows)
+        self.limit = self.control(
+            "IntSlider", "limit", "Limit (ads)", min=1, max=10, value=LIMIT
+        )
+        spans = [(span(window), window) for window in WINDOWS]
+        self.window = self.control(
+            "Dropdown", "window", "Window", "13em", options=spans, value=WINDOW
+        )
         self.serve = self.button("Serve an ad", "serve", self.serve_one)
         self.burst = self.button("Burst", "burst", self.serve_burst)
         steps = (("+10 minutes", "ten", 600), ("+1 hour", "hour", 3600))
@@ -54,8 +57,8 @@ class FrequencyLab(Lab):
         served, most = sum(map(bool, tried)), self.trial.most()
         verdict = "above the limit" if most > self.trial.limit else "within the limit"
         self._show(
-            f"Burst around the window's end: {served} of {len(tried)} ads served. Most "
-            f"in any {span(self.trial.window)}: {most}, {verdict} of {self.trial.limit}."
+            f"Burst: {served} of {len(tried)} ads served, up to {most} in "
+            f"{span(self.trial.window)}, {verdict} of {self.trial.limit}."
         )
 
     def restart(self) -> None:

@@ -14,7 +14,7 @@ from adcache.widgets.pictures import Figure, picture, svg_of
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 MAIN_COLOUR = "#0b5394"  # white on it: 7.6 to 1
-CONTROL = {"description_width": "8em"}
+CONTROL = {"description_width": "initial"}
 STYLE = """<style>
 .adcache-lab { padding: 12px; max-width: 62em; border-radius: 6px;
   border: 1px solid var(--jp-border-color1, #8a8a8a); }
@@ -22,6 +22,10 @@ STYLE = """<style>
 .adcache-lab svg text { font-family: var(--jp-ui-font-family, sans-serif) !important; }
 .adcache-lab .widget-html-content { line-height: 1.5; font-size: 115%; }
 .adcache-lab .adcache-error { padding: 6px 10px; border-left: 5px solid #c2571a; }
+.adcache-lab select { appearance: auto; background-image: none !important; }
+.adcache-lab .widget-readout { min-width: 0; width: 3.5em; }
+.adcache-lab .noUi-connects { background: #7b7f86; }
+.adcache-lab .noUi-handle { border: 2px solid #2f7fc1; }
 .adcache-lab button:focus-visible, .adcache-lab select:focus-visible
   { outline: 3px solid #2f7fc1; outline-offset: 2px; }
 </style>"""
@@ -49,10 +53,12 @@ class Lab:
         button.on_click(lambda _: self.guarded(do))
         return self._named(button, name)
 
-    def control(self, kind: str, name: str, label: str, **options: Any) -> Any:
+    def control(
+        self, kind: str, name: str, label: str, width: str = "17em", **options: Any
+    ) -> Any:
         """Make an input with its label beside it."""
         make = getattr(self.widgets, kind)
-        layout = self.widgets.Layout(width="27em", max_width="100%")
+        layout = self.widgets.Layout(width=width, max_width="100%")
         control = make(description=label, style=CONTROL, layout=layout, **options)
         return self._named(control, name)
 
@@ -60,7 +66,7 @@ class Lab:
         """Lay the lab out; the first button is the one to press first."""
         buttons[0].style.button_color = MAIN_COLOUR
         buttons[0].style.text_color = "white"
-        wrap = self.widgets.Layout(flex_flow="row wrap")
+        wrap = self.widgets.Layout(flex_flow="row wrap", grid_gap="0 14px")
         rows = [self.widgets.Box(row, layout=wrap) for row in (controls, buttons)]
         style = self.widgets.HTML(STYLE, layout=self.widgets.Layout(height="0"))
         parts = [style, *rows, *more, self.error, self.said, self.picture]
