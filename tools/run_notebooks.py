@@ -17,18 +17,20 @@ from pathlib import Path
 
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-from nbformat import NotebookNode
+from nbformat import NotebookNode, ValidationError
 
 from tools import make_exercises, notebooks
 
 SECONDS_PER_CELL = 60
+FAILURES = (CellExecutionError, CellTimeoutError, DeadKernelError, ValidationError)
 
 
 def execute(path: Path) -> NotebookNode:
     """Return the notebook with the outputs of a fresh run, cells counted 1 to n.
 
-    Raises nbclient's CellExecutionError, CellTimeoutError (60 s a cell) or
-    DeadKernelError.
+    Raises one of `FAILURES`: nbclient's CellExecutionError, CellTimeoutError
+    (60 s a cell) and DeadKernelError, nbformat's ValidationError for an output
+    that no notebook may hold.
     """
     notebook = notebooks.read(path)
     for _, cell in notebooks.code_cells(notebook):
@@ -56,7 +58,7 @@ def run(path: Path, *, store: bool) -> bool:
         notebook = execute(path)
         if store:
             verdict = "stored" if notebooks.write(path, notebook) else "unchanged"
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+    except FAILURES as error:
         verdict, went_well = f"FAILED\n{error}", False
     seconds = time.perf_counter() - started
     print(f"{path.parent.name}/{path.name}  {seconds:.1f} s  {verdict}", flush=True)
