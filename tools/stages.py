@@ -74,15 +74,16 @@ def skip_reason(stage: Stage) -> str:
 
 
 def run(stage: Stage) -> str:
-    """Run the commands of one stage until one fails; return the verdict."""
+    """Run all commands of one stage, also after one failed; return the verdict."""
     if reason := skip_reason(stage):
         print(f"skipped: {reason}")
         return "skipped"
+    verdict = "passed"
     for command in stage.commands:
         print(f"\n== {stage.name}: {' '.join(command[1:])}", flush=True)
         if subprocess.run(command, cwd=notebooks.ROOT, check=False).returncode:
-            return "FAILED"
-    return "passed"
+            verdict = "FAILED"
+    return verdict
 
 
 def main(names: list[str]) -> int:
