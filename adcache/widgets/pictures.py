@@ -82,7 +82,8 @@ def show(figure: Figure, alt: str) -> None:
     The words go out beside the picture: they are what a page without pictures
     shows and a screen reader reads, and what a comparison of outputs compares.
     """
-    need("IPython.display").display(*picture(figure, alt), raw=True)
+    data, metadata = picture(figure, alt)
+    need("IPython.display").display(data, metadata=metadata, raw=True)
 
 
 def picture(figure: Figure, alt: str) -> tuple[dict[str, str], dict[str, Any]]:
