@@ -58,13 +58,11 @@ def test_words_stand_out():
 @pytest.mark.parametrize("name", FIGURES)
 def test_an_svg_takes_the_pages_ink_and_carries_its_words(name):
     """It is one well-formed element with a label, in no ink of its own."""
-    drawn = svg_of(FIGURES[name](), 'bids of "a<b" & others')
+    words = 'bids of "a<b" & others'
+    drawn = svg_of(FIGURES[name](), words)
     root = ElementTree.fromstring(drawn)  # noqa: S314  (drawn here)
 
-    assert ("img", 'bids of "a<b" & others') == (
-        root.get("role"),
-        root.get("aria-label"),
-    )
+    assert ("img", words) == (root.get("role"), root.get("aria-label"))
     assert "currentColor" in drawn
     assert INK not in drawn
     assert "#ffffff" not in drawn  # no white paper either
@@ -100,8 +98,8 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(
         CourseExtraMissing, match=r"pip install adcache\[course\]"
-    ) as no:
+    ) as it:
         pictures.new_figure()
 
-    assert isinstance(no.value, ImportError)
-    assert isinstance(no.value, AdCacheError)
+    assert isinstance(it.value, ImportError)
+    assert isinstance(it.value, AdCacheError)
