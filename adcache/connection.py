@@ -166,7 +166,10 @@ def connect(
 
 
 def _client_for(url: str, config: CacheConfig) -> Any:
-    scheme = urlsplit(url).scheme if isinstance(url, str) else ""
+    try:
+        scheme = urlsplit(url).scheme if isinstance(url, str) else ""
+    except ValueError:
+        scheme = ""
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
         raise InvalidValue(f"cannot connect: a URL starts with one of {known}")

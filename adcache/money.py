@@ -25,9 +25,8 @@ def to_micros(amount: Money, name: str = "amount") -> int:
     the even neighbour. Raises `InvalidValue` (a ValueError) for NaN, infinity,
     negative amounts, booleans, other text and anything above 2**53 - 1 micros.
     """
-    kind = type(amount)
-    if kind is float or kind is int:
-        scaled = amount * MICROS  # type: ignore[operator]
+    if isinstance(amount, (float, int)) and not isinstance(amount, bool):
+        scaled = amount * MICROS
         if 0 <= scaled < 1e12:  # here a float is off by less than 0.001 micros
             nearest = round(scaled)
             if abs(scaled - nearest) < 0.4:

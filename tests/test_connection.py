@@ -56,11 +56,9 @@ def test_two_connections_to_one_fake_share_their_data():
     assert None is connect("fakeredis://shared").redis_client.get("k")
 
 
-@pytest.mark.parametrize("url", ["http://x", "localhost:6379", "", "redis:/x", 7])
+@pytest.mark.parametrize("url", ["http://x", "localhost:6379", "", "redis://[bad", 7])
 def test_an_unknown_url_lists_the_known_ones(url, monkeypatch):
     """A wrong scheme is a ValueError that says what is possible."""
-    if url == "redis:/x":
-        url = "rediss+cluster://x"
     with pytest.raises(InvalidValue, match=r"fakeredis://.*redis\+cluster://"):
         RedisAdCache.from_url(url)
 

@@ -77,6 +77,34 @@ def test_the_keys_ttl_is_not_renewed_either(cache):
     assert 39_000 < cache.redis_client.pttl(key) <= 40_000
 
 
+def test_a_short_window_does_not_shorten_the_hash(cache):
+    """A second cap of 5 s leaves the hash the day that the first one needs."""
+    caps = FrequencyCapManager(cache)
+    key = cache.get_key("frequency_cap", user_id="u")
+    caps.check_frequency_cap("u", "long", 1, DAY)
+    caps.check_frequency_cap("u", "short", 1, 5)
+    caps.check_frequency_cap("u", "both", caps=[Cap(1, 5), Cap(1, 60)])
+
+    assert DAY * 1000 - 5_000 < cache.redis_client.pttl(key) <= DAY * 1000
+
+
+def test_a_count_is_remembered_for_its_window_and_a_refusal_a_minute(cache, algorithm):
+    """The records of impression ids live as long as their answers matter."""
+    caps = FrequencyCapManager(cache, algorithm)
+    for impression in ("counted", "refused"):
+        caps.check_frequency_cap("u", "c", 1, DAY, impression_id=impression)
+    ids = {"user_id": "u", "campaign_id": "c"}
+    counted, refused = (
+        cache.redis_client.pttl(
+            cache.get_key("frequency_impression", impression_id=impression, **ids)
+        )
+        for impression in ("counted", "refused")
+    )
+
+    assert DAY * 1000 - 5_000 < counted <= DAY * 1000
+    assert 55_000 < refused <= 60_000
+
+
 def test_one_ms_decides(timed_cache, clock, algorithm):
     """A window of 10 s refuses at 9.999 s and, when it has passed, allows."""
     caps = FrequencyCapManager(timed_cache, algorithm)
