@@ -18,8 +18,7 @@ if not now then return redis.error_reply('NOTIME this Redis user may not ask for
 local row = redis.call('HMGET', auction, 'state', 'expires_ms', 'floor', 'at',
   'private', 'bidder', 'price', 'second', 'winner_floor', 'winner_at')
 local state, expires = row[1], tonumber(row[2])
-local bidder, price, second = row[6], row[7], row[8]
-local winner_floor, winner_at = row[9], row[10]
+local bidder, price, second, winner_floor, winner_at = unpack(row, 6, 10)
 local closed = (not state and 'no_auction') or (state ~= 'open' and state)
   or (now >= expires and 'expired')
 local verdicts, changed = {}, false
@@ -42,25 +41,22 @@ local function judge(who, campaign, bid, deal)
     redis.call('HSET', auction, 'campaign', campaign, 'deal', deal)
     changed = true
   elseif who ~= bidder then
-    if not second or tonumber(bid) > tonumber(second) then
-      second, changed = bid, true
-    end
+    if not second or tonumber(bid) > tonumber(second) then second, changed = bid, true end
     return 'outbid'
   end
   return 'leading' -- also a bidder's lower bid after its better one
 end
 
 for i = 2, #ARGV, 4 do
-  local who, campaign, bid, deal = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  verdicts[#verdicts + 1] = judge(who, campaign, bid, deal)
+  verdicts[#verdicts + 1] = judge(unpack(ARGV, i, i + 3))
   verdicts[#verdicts + 1] = price or ''
 end
 
 if changed then
   local clearing = price -- at 1, and at 3 where the bid is the fixed price
   if winner_at == '2' then
-    clearing = winner_floor
-    if second and tonumber(second) > tonumber(clearing) then clearing = second end
+    local beats_floor = second and tonumber(second) > tonumber(winner_floor)
+    clearing = beats_floor and second or winner_floor
   end
   redis.call('HSET', auction, 'bidder', bidder, 'price', price, 'clearing', clearing,
     'winner_floor', winner_floor, 'winner_at', winner_at)
