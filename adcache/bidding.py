@@ -20,7 +20,7 @@ from adcache.bid_results import (
 )
 from adcache.clock import Seconds, to_ms
 from adcache.connection import RedisAdCache
-from adcache.errors import InvalidValue
+from adcache.errors import InvalidValue, shown
 from adcache.keys import decode_id, encode_id
 from adcache.money import Money, from_micros, to_micros
 from adcache.openrtb import (
@@ -78,8 +78,12 @@ class RealTimeBiddingCache:
         wiped: the answer is then false, or true when its terms are the same.
         Raises `InvalidValue` for a bad price, time, `at` or id.
         """
-        if at not in (FIRST_PRICE, SECOND_PRICE):
-            raise InvalidValue(f"at must be 1 (first price) or 2 (second), got {at!r}")
+        if type(at) is not int or at not in (FIRST_PRICE, SECOND_PRICE):
+            raise InvalidValue(
+                f"at must be 1 (first price) or 2 (second), got {shown(at)}"
+            )
+        if not isinstance(private, bool):
+            raise InvalidValue(f"private must be True or False, got {shown(private)}")
         state = self.cache.lua_scripts["auction_create"](
             auction=self._key(auction_id),
             now_ms=self.cache.now_ms(),
@@ -162,9 +166,15 @@ class RealTimeBiddingCache:
 def _deal_terms(deals: Iterable[AuctionDeal]) -> list[str | int]:
     terms: list[str | int] = []
     for deal in deals:
-        if deal.at not in (FIRST_PRICE, SECOND_PRICE, FIXED_PRICE):
+        if encode_id(deal.id, "deal id") in terms[::3]:
+            raise InvalidValue(f"deal id {deal.id!r} must not come twice")
+        if type(deal.at) is not int or deal.at not in (
+            FIRST_PRICE,
+            SECOND_PRICE,
+            FIXED_PRICE,
+        ):
             raise InvalidValue(
-                f"deal {deal.id!r}: at must be 1, 2 or 3, got {deal.at!r}"
+                f"deal {deal.id!r}: at must be 1, 2 or 3, got {shown(deal.at)}"
             )
         floor = to_micros(deal.floor, f"floor of deal {deal.id!r}")
         terms += (encode_id(deal.id, "deal id"), floor, deal.at)
@@ -245,6 +255,11 @@ class BidRequestCache:
         plus `notice_horizon` seconds.
         """
         request = _decoded(request)
+        if response is not None and response.id != request.id:
+            raise InvalidValue(
+                f"the response's id must be the request's {shown(request.id)}, "
+                f"got {shown(response.id)}"
+            )
         body = b"" if response is None else encode_bid_response(response)
         reply = self.cache.lua_scripts["bid_request_answer"](
             request=self._key("bid_request", request.id, exchange),

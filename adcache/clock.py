@@ -9,7 +9,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from adcache.errors import InvalidValue
+from adcache.errors import InvalidValue, shown
 
 Seconds = float | int | timedelta
 MAX_SECONDS = 10 * 366 * 86_400  # ten years: longer than any flight
@@ -25,6 +25,9 @@ class Clock(Protocol):
 
 class ManualClock:
     """A clock that stands still until it is moved.
+
+    It decides what is over; Redis removes keys by its own time all the same: a
+    key written with a ttl of an hour is gone an hour later by the wall clock.
 
     >>> clock = ManualClock()
     >>> clock.advance(90)
@@ -59,10 +62,10 @@ def to_ms(duration: Seconds, name: str = "ttl") -> int:
     """
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise InvalidValue(f"{name} must be seconds (a number), got {duration!r}")
+        raise InvalidValue(f"{name} must be seconds (a number), got {shown(duration)}")
     if not 0 < seconds <= MAX_SECONDS:  # False for NaN too
         raise InvalidValue(
-            f"{name} must be more than 0 seconds, at most ten years, got {duration!r}"
+            f"{name} must be more than 0 seconds, at most ten years, got {shown(duration)}"
         )
     return max(1, round(seconds * 1000))
 

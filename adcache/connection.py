@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import redis
-from redis.cluster import RedisCluster
+from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import RedisClusterException
 
 from adcache.clock import Clock, Seconds, to_ms
@@ -87,6 +87,7 @@ class RedisAdCache:
         if client is None:
             options = self.config.client_options()
             client = redis.Redis(host, port, db, password, **options)
+        _refuse_unfit(client)
         self.redis_client = client
         self.pool = getattr(client, "connection_pool", None)
         self.clock = clock
@@ -152,12 +153,13 @@ def connect(
     """Connect to the server of `url`, of ``ADCACHE_URL``, or to the embedded fake.
 
     URLs: ``fakeredis://`` (embedded), ``redis://host:port/db``, ``rediss://``
-    (TLS), ``unix:///path``, ``redis+cluster://host:port``. The namespace comes
-    from the argument, else ``ADCACHE_NAMESPACE``, else the config.
+    (TLS), ``unix:///path``, ``redis+cluster://host:port,host:port``. The namespace
+    comes from the argument, else ``ADCACHE_NAMESPACE``, else the config.
 
     >>> cache = connect("fakeredis://")
     """
-    namespace = namespace or os.environ.get("ADCACHE_NAMESPACE")
+    if namespace is None:
+        namespace = os.environ.get("ADCACHE_NAMESPACE") or None
     options = dict(vars(config)) if config else {}
     if namespace is not None:
         options["namespace"] = namespace
@@ -166,34 +168,78 @@ def connect(
 
 
 def _client_for(url: str, config: CacheConfig) -> Any:
-    try:
-        scheme = urlsplit(url).scheme if isinstance(url, str) else ""
-    except ValueError:
-        scheme = ""
+    scheme = url.partition("://")[0] if isinstance(url, str) and "://" in url else ""
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
         raise InvalidValue(f"cannot connect: a URL starts with one of {known}")
+    if _is_malformed(url):
+        raise InvalidValue(
+            "cannot connect: the URL is malformed (it is not shown, it may hold a "
+            "password). Write scheme://user:password@host:port/db, and in the "
+            "password %2F for /, %3F for ?, %23 for # and %40 for @"
+        )
     options = config.client_options()
     if scheme == "fakeredis":
         from adcache.backends import embedded_client  # only when it is wanted
 
         return embedded_client(url, config.decode_responses)
     if scheme == "redis+cluster":
-        return _cluster_client(url.replace("redis+cluster", "redis", 1), options)
+        return _cluster_client(url, options)
+    return redis.Redis.from_url(url, **options)
+
+
+def _is_malformed(url: str) -> bool:
+    """Say whether a part of the URL cannot be what stands in its place."""
     try:
-        return redis.Redis.from_url(url, **options)
-    except ValueError as problem:
-        reason = str(problem).replace(urlsplit(url).password or "\0", "***")
-        raise InvalidValue(f"cannot connect: {reason}") from None
+        parts = urlsplit(url)
+        for host in _hosts(url):
+            _ = host.port  # raises when it is no number
+    except ValueError:
+        return True
+    if parts.scheme == "unix":
+        return False
+    database = parts.path.strip("/")
+    wrong_database = bool(database) and not database.isdecimal()
+    return wrong_database or "@" in parts.query + parts.fragment
+
+
+def _hosts(url: str) -> list[SplitResult]:
+    """The hosts of a URL: a cluster's may name several, separated by commas."""
+    return [
+        urlsplit(f"//{host}")
+        for host in urlsplit(url).netloc.rpartition("@")[2].split(",")
+    ]
 
 
 def _cluster_client(url: str, options: dict[str, Any]) -> RedisCluster:
+    """Of the nodes that the URL names, one that answers is enough."""
+    nodes = [
+        ClusterNode(host.hostname or "localhost", host.port or 6379)
+        for host in _hosts(url)
+    ]
+    parts = urlsplit(url)
+    options["username"] = unquote(parts.username) if parts.username else None
+    options["password"] = unquote(parts.password) if parts.password else None
     try:
-        return RedisCluster.from_url(url, **options)
+        return RedisCluster(startup_nodes=nodes, **options)
     except (redis.RedisError, RedisClusterException, OSError) as error:
-        where = urlsplit(url)
+        where = ", ".join(f"{node.host}:{node.port}" for node in nodes)
         raise RedisUnavailable(
-            f"no Redis Cluster at {where.hostname}:{where.port} ({error}); "
-            "'make lab-server' starts a single server, adcache.backends.LocalCluster "
-            "a cluster"
+            f"no Redis Cluster at {where} ({error}); 'make lab-server' starts a "
+            "single server, adcache.backends.LocalCluster a cluster"
         ) from error
+
+
+def _refuse_unfit(client: Any) -> None:
+    """A client must be synchronous, and must not repeat commands by itself."""
+    if not isinstance(client, redis.Redis | RedisCluster):
+        raise InvalidValue(
+            f"client must be a redis.Redis or RedisCluster, got a "
+            f"{type(client).__name__}; for a URL there is RedisAdCache.from_url"
+        )
+    if isinstance(client, RedisCluster) and client.retry.get_retries():
+        raise InvalidValue(
+            f"this RedisCluster repeats a command up to {client.retry.get_retries()} "
+            "times, so an impression may count twice: make it with "
+            "retry=Retry(NoBackoff(), 0), or use connect('redis+cluster://...')"
+        )

@@ -6,6 +6,15 @@ catch, so ``except ValueError`` works without knowing this package.
 """
 
 
+def shown(value: object) -> str:
+    """Write a value as an error message shows it: never longer than a line."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to print a number of 5000 digits
+        text = f"a {type(value).__name__} too long to print"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 class AdCacheError(Exception):
     """Base of every error that adcache raises on purpose."""
 

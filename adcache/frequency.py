@@ -11,7 +11,7 @@ import msgspec
 
 from adcache.clock import Seconds, to_ms
 from adcache.connection import RedisAdCache
-from adcache.errors import InvalidValue
+from adcache.errors import InvalidValue, shown
 from adcache.keys import encode_id
 
 MAX_LIMIT = 1_000_000
@@ -72,7 +72,9 @@ class FrequencyCapManager:
     def __init__(self, redis_cache: RedisAdCache, algorithm: str = "fixed") -> None:
         if algorithm not in ALGORITHMS:
             known = ", ".join(ALGORITHMS)
-            raise InvalidValue(f"algorithm must be one of {known}, got {algorithm!r}")
+            raise InvalidValue(
+                f"algorithm must be one of {known}, got {shown(algorithm)}"
+            )
         self.cache = redis_cache
         self.algorithm = algorithm
         self._field_end = ALGORITHMS[algorithm]
@@ -86,7 +88,7 @@ class FrequencyCapManager:
         limit: int = 3,
         window: Seconds = 86400,
         *,
-        caps: Sequence[Cap] = (),
+        caps: Sequence[Cap] | None = None,
         impression_id: str | None = None,
     ) -> CapDecision:
         """Count one impression if the cap allows it, in one round trip.
@@ -97,9 +99,9 @@ class FrequencyCapManager:
         for its longest window, a refusal for up to a minute. Raises
         `InvalidValue` before anything is written, and `RedisUnavailable`.
         """
-        if self.algorithm == "fixed" and not caps and impression_id is None:
+        if self.algorithm == "fixed" and caps is None and impression_id is None:
             return self._count_one(user_id, campaign_id, limit, window)
-        wanted = {campaign_id: caps or (Cap(limit, window),)}
+        wanted = {campaign_id: (Cap(limit, window),) if caps is None else caps}
         return self._ask(user_id, wanted, impression_id)[campaign_id]
 
     def check_many(
@@ -119,10 +121,10 @@ class FrequencyCapManager:
         limit: int = 3,
         window: Seconds = 86400,
         *,
-        caps: Sequence[Cap] = (),
+        caps: Sequence[Cap] | None = None,
     ) -> CapDecision:
         """Say what `check_frequency_cap` would answer, and count nothing."""
-        wanted = {campaign_id: caps or (Cap(limit, window),)}
+        wanted = {campaign_id: (Cap(limit, window),) if caps is None else caps}
         return self._ask(user_id, wanted, None, look=True)[campaign_id]
 
     def peek_many(
@@ -137,6 +139,8 @@ class FrequencyCapManager:
         A mapping gives each campaign caps of its own; otherwise `limit` and
         `window` hold for all.
         """
+        if isinstance(campaigns, str):
+            raise InvalidValue(f"campaigns must be several ids, got {campaigns!r}")
         if not isinstance(campaigns, Mapping):
             campaigns = dict.fromkeys(campaigns, (Cap(limit, window),))
         return self._ask(user_id, campaigns, None, look=True)
@@ -196,14 +200,16 @@ class FrequencyCapManager:
         args: list[str | int] = []
         asked: list[tuple[str, Sequence[Cap]]] = []
         for campaign_id, wanted in campaigns.items():
-            caps = _strictest(wanted) if len(wanted) > 1 else wanted
             campaign = encode_id(campaign_id, "campaign_id")
+            caps = _valid_caps(campaign_id, wanted)
             args.append(len(caps))
             for cap in caps:
                 window_ms = to_ms(cap.window)
                 field = campaign + self._field_end.format(window_ms)
                 args += (field, cap.limit, window_ms)
             asked.append((campaign_id, caps))
+        if not asked:
+            return {}
         keys = self._keys_of(user_id, campaigns, impression_id)
         reply = self._script(
             windows=self.cache.get_key("frequency_cap", user_id=user_id),
@@ -242,9 +248,20 @@ class FrequencyCapManager:
 
 def _refuse_bad_limit(limit: int) -> None:
     if isinstance(limit, bool) or not isinstance(limit, int):
-        raise InvalidValue(f"limit must be a whole number, got {limit!r}")
+        raise InvalidValue(f"limit must be a whole number, got {shown(limit)}")
     if not 0 <= limit <= MAX_LIMIT:
-        raise InvalidValue(f"limit must be 0 to {MAX_LIMIT:,}, got {limit!r}")
+        raise InvalidValue(f"limit must be 0 to {MAX_LIMIT:,}, got {shown(limit)}")
+
+
+def _valid_caps(campaign_id: str, wanted: Iterable[Cap]) -> Sequence[Cap]:
+    """At least one `Cap`, and of several with one window the strictest."""
+    caps = tuple(wanted) if isinstance(wanted, Iterable) else ()
+    if not caps or not all(isinstance(cap, Cap) for cap in caps):
+        raise InvalidValue(
+            f"caps of campaign {campaign_id!r} must be a list such as "
+            f"[Cap(3, 3600)], got {shown(wanted)}"
+        )
+    return _strictest(caps) if len(caps) > 1 else caps
 
 
 def _strictest(caps: Sequence[Cap]) -> Sequence[Cap]:

@@ -12,7 +12,7 @@ import string
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from adcache.errors import InvalidValue, UnknownKey
+from adcache.errors import InvalidValue, UnknownKey, shown
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")  # what percent-encoding leaves alone
 
@@ -28,7 +28,7 @@ def encode_id(value: str, name: str = "id") -> str:
         if value:
             return quote(value, safe="", errors="surrogatepass")
         raise InvalidValue(f"{name} must not be empty")
-    raise InvalidValue(f"{name} must be text, got {value!r}; str() makes it text")
+    raise InvalidValue(f"{name} must be text, got {shown(value)}; str() makes it text")
 
 
 def decode_id(encoded: str) -> str:

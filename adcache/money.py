@@ -7,12 +7,13 @@ math for money; adding 0.1 three times as floats gives 0.30000000000000004.
 """
 
 import re
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 
-from adcache.errors import InvalidValue
+from adcache.errors import InvalidValue, shown
 
 MICROS = 1_000_000
 MAX_MICROS = 9_007_199_254_740_991  # 2**53 - 1: exact in Lua's doubles
+EXACT = Context(prec=60)  # whatever precision the caller has set for itself
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 
 Money = float | int | Decimal | str
@@ -36,19 +37,24 @@ def to_micros(amount: Money, name: str = "amount") -> int:
 
 def _to_micros_exact(amount: Money, name: str) -> int:
     if isinstance(amount, bool) or not isinstance(amount, float | int | Decimal | str):
-        raise InvalidValue(f"{name} must be a number, got {amount!r}")
+        raise InvalidValue(f"{name} must be a number, got {shown(amount)}")
     if isinstance(amount, str) and not _NUMBER.fullmatch(amount.strip()):
-        raise InvalidValue(f"{name} must be a number such as '2.50', got {amount!r}")
+        raise InvalidValue(
+            f"{name} must be a number such as '2.50', got {shown(amount)}"
+        )
     try:
-        value = Decimal(str(amount).strip())
-        micros = int((value * MICROS).to_integral_value(ROUND_HALF_EVEN))
-    except (InvalidOperation, OverflowError, ValueError):
-        raise InvalidValue(f"{name} must be a finite number, got {amount!r}") from None
+        with localcontext(EXACT):
+            value = Decimal(str(amount).strip())
+            micros = int((value * MICROS).to_integral_value(ROUND_HALF_EVEN))
+    except (ArithmeticError, ValueError):
+        raise InvalidValue(
+            f"{name} must be a finite number, got {shown(amount)}"
+        ) from None
     if value < 0:
-        raise InvalidValue(f"{name} must not be negative, got {amount!r}")
+        raise InvalidValue(f"{name} must not be negative, got {shown(amount)}")
     if micros > MAX_MICROS:
         raise InvalidValue(
-            f"{name} must be at most {MAX_MICROS} micros, got {amount!r}"
+            f"{name} must be at most {MAX_MICROS} micros, got {shown(amount)}"
         )
     return micros
 

@@ -10,6 +10,7 @@ on its own, because nobody can know whether a lost reply means a lost command.
 import os
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +22,7 @@ from redis.exceptions import (
     ClusterDownError,
     NoPermissionError,
     NoScriptError,
+    ReadOnlyError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -51,11 +53,14 @@ class Wire:
         self, client: Any, timeout: float, connections: int, retry_on_timeout: bool
     ) -> None:
         self._client = client
-        self._timeout = timeout
         self._limit = connections
         self._retry = retry_on_timeout
-        self._plain = type(client) is redis.Redis
+        self._pool: Any = getattr(client, "connection_pool", None)
+        fake = "fakeredis" in type(client).__module__
+        self._plain = isinstance(client, redis.Redis) and not fake
         self._bytes = not client.get_encoder().decode_responses
+        given = self._pool and self._pool.connection_kwargs.get("socket_timeout")
+        self._timeout = given or timeout
         self.observer: Observer | None = None
         self._forget_connections()
 
@@ -88,7 +93,6 @@ class Wire:
         """Close the idle connections; a later call opens new ones."""
         while self._idle:
             self._idle.pop().disconnect()
-            self._opened -= 1
 
     def _send(self, command: tuple[Any, ...]) -> Any:
         if not self._plain:
@@ -96,8 +100,13 @@ class Wire:
             return _as_text(reply) if self._bytes else reply
         connection = self._borrow()
         try:
+            if not connection.is_connected:
+                connection.connect()  # a Sentinel's looks its server up in here
             connection.send_command(*command, check_health=False)
             return connection.read_response()
+        except ReadOnlyError:
+            connection.disconnect()  # a replica by now: look the primary up again
+            raise
         except ResponseError:
             raise  # a reply like any other: the connection stays usable
         except BaseException:
@@ -126,9 +135,10 @@ class Wire:
         deadline = time.monotonic() + self._timeout
         while True:
             with self._lock:
-                if self._opened < self._limit:
-                    self._opened += 1
-                    return self._new_connection()
+                if len(self._made) < self._limit:
+                    connection = self._new_connection()
+                    self._made.add(connection)
+                    return connection
             try:
                 return self._idle.pop()
             except IndexError:
@@ -140,22 +150,23 @@ class Wire:
                 )
 
     def _new_connection(self) -> Any:
-        pool = self._client.connection_pool
-        options = dict(pool.connection_kwargs)
+        options = dict(self._pool.connection_kwargs)
         options |= {"decode_responses": True, "protocol": 2, "retry": NO_RETRY}
-        options["socket_timeout"] = options.get("socket_timeout") or self._timeout
-        return pool.connection_class(**options)
+        options["socket_timeout"] = self._timeout
+        return self._pool.connection_class(**options)
 
     def _forget_connections(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._idle: deque[Any] = deque()
-        self._opened = 0
+        # Weak: a connection that an interrupt tore out of a call frees its place.
+        self._made: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def translate(self, error: Exception) -> AdCacheError:
         """Say what a redis-py error means and what to do about it."""
         where = self._address()
-        if isinstance(error, AuthenticationError | NoPermissionError):
+        denied = isinstance(error, AuthenticationError | NoPermissionError)
+        if denied or "can't run this command" in str(error):
             return AccessDenied(f"Redis at {where} refused this user: {error}")
         if str(error).startswith("NOTIME"):
             return AccessDenied(
@@ -177,14 +188,15 @@ class Wire:
 
     def _address(self) -> str:
         """Host and port, or the socket's path: never the password."""
-        pool = getattr(self._client, "connection_pool", None)
-        if pool is None:
+        if self._pool is None:
             node = self._client.nodes_manager.default_node
             return f"cluster node {node.host}:{node.port}" if node else "the cluster"
-        options = pool.connection_kwargs
-        return options.get("path") or (
-            f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
-        )
+        if not self._plain:
+            return "the embedded fake"
+        options = self._pool.connection_kwargs
+        if "host" not in options and "path" not in options:
+            return type(self._pool).__name__  # a Sentinel knows where
+        return options.get("path") or f"{options['host']}:{options.get('port', 6379)}"
 
 
 def _as_text(reply: Any) -> Any:

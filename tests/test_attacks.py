@@ -165,7 +165,6 @@ class Interrupted(BaseException):
     """Stands for KeyboardInterrupt, which would end the test run."""
 
 
-@pytest.mark.xfail(strict=True, reason="an interrupt in _borrow loses a place for good")
 def test_interrupts_cost_no_connection(own_server):
     """However often a call is interrupted, the next one finds a line, in step."""
     cache = connect(own_server.url, config=CacheConfig(max_connections=2))
@@ -229,7 +228,6 @@ def test_a_dead_primary_is_survived():
             assert until_answered(lambda u=user: auctions.submit_bid(u, "tea", 2.0))
 
 
-@pytest.mark.xfail(strict=True, reason="the connection's own connect() is not called")
 def test_a_connection_that_looks_up_its_server_is_asked(own_server):
     """Sentinel's connections find their server in connect(): it must be called."""
 
@@ -243,7 +241,6 @@ def test_a_connection_that_looks_up_its_server_is_asked(own_server):
     assert "PONG" == cache.wire.execute("PING")
 
 
-@pytest.mark.xfail(strict=True, reason="at is compared, but not made an int")
 @pytest.mark.parametrize("at", [2.0, True])
 def test_an_at_that_is_no_int_never_changes_the_price(cache, at):
     """2.0 (from JSON) must not turn a second-price auction into a first-price one."""
@@ -254,7 +251,6 @@ def test_an_at_that_is_no_int_never_changes_the_price(cache, at):
         auctions.create_auction("b", 1.0, deals=[AuctionDeal(id="d", at=at)])
 
 
-@pytest.mark.xfail(strict=True, reason="an empty list of caps reaches the script")
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_an_empty_list_of_caps_is_refused_first(cache, algorithm):
     """A campaign without caps is a ValueError, and its neighbour is not counted."""
@@ -264,7 +260,6 @@ def test_an_empty_list_of_caps_is_refused_first(cache, algorithm):
     assert 0 == caps.peek("ada", "tea", 3, 60).count
 
 
-@pytest.mark.xfail(strict=True, reason="urllib names the wrongly split password")
 @pytest.mark.parametrize("mark", "/?#")
 @pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
 def test_a_password_with_a_slash_does_not_show(scheme, mark):

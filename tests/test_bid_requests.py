@@ -126,6 +126,13 @@ def test_a_bad_option_is_refused_before_anything_is_written(requests, option):
     assert [] == all_keys(requests.cache)
 
 
+def test_a_response_to_another_request_is_refused(requests):
+    """Its id must be the request's, or a duplicate would get a stranger's answer."""
+    requests.claim_bid_request(REQUEST)
+    with pytest.raises(ValueError, match="must be the request's '80ce30c5:3c16'"):
+        requests.answer_bid_request(REQUEST, BidResponse(id="other", seatbid=[]))
+
+
 def test_one_of_many_threads_is_the_first(requests):
     """16 threads receive the same request: one processes it."""
     claims = []

@@ -6,11 +6,13 @@ import time
 
 import pytest
 import redis
+import redis.asyncio
 
 from adcache import (
     AccessDenied,
     AdCacheError,
     CacheConfig,
+    Cap,
     CommandRefused,
     FrequencyCapManager,
     InvalidValue,
@@ -56,11 +58,56 @@ def test_two_connections_to_one_fake_share_their_data():
     assert None is connect("fakeredis://shared").redis_client.get("k")
 
 
-@pytest.mark.parametrize("url", ["http://x", "localhost:6379", "", "redis://[bad", 7])
+@pytest.mark.parametrize("url", ["http://x", "localhost:6379", "", 7])
 def test_an_unknown_url_lists_the_known_ones(url, monkeypatch):
     """A wrong scheme is a ValueError that says what is possible."""
     with pytest.raises(InvalidValue, match=r"fakeredis://.*redis\+cluster://"):
         RedisAdCache.from_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://[bad",
+        "redis://ada:s3/cret@127.0.0.1:6379/0",
+        "redis://ada:12/34@127.0.0.1/0",
+        "redis+cluster://ada:12?34@127.0.0.1:7000",
+        "fakeredis://x/abc",
+        "redis://h:port/0",
+    ],
+)
+def test_a_malformed_url_is_not_shown(url):
+    """The error says how to write one, and shows nothing: passwords hide there."""
+    with pytest.raises(InvalidValue, match="scheme://user:password@host") as error:
+        connect(url)
+
+    assert [] == [part for part in ("12", "34", "s3", "cret") if part in str(error)]
+
+
+def test_an_empty_namespace_is_refused():
+    """It would be everybody's."""
+    with pytest.raises(InvalidValue, match="namespace must not be empty"):
+        connect("fakeredis://", namespace="")
+
+
+def test_clients_that_cannot_be_safe_are_refused(server_url):
+    """An asyncio client, a URL, and a cluster client that repeats commands."""
+    nodes = server_url("cluster").replace("redis+cluster", "redis")
+    for client in (
+        redis.asyncio.Redis(),
+        "redis://",
+        redis.RedisCluster.from_url(nodes),
+    ):
+        with pytest.raises(InvalidValue, match="RedisCluster"):
+            RedisAdCache(client=client)
+
+
+def test_a_cluster_is_found_through_any_node(server_url):
+    """The URL may name several nodes; a dead one among them does no harm."""
+    alive = server_url("cluster").split("//")[1]
+    cache = connect(f"redis+cluster://127.0.0.1:{free_port()},{alive}")
+
+    assert FrequencyCapManager(cache).check_frequency_cap("u", "c", 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +251,7 @@ def test_the_learners_client_does_not_repeat_either(own_server):
 def test_a_late_reply_answers_no_later_call(own_server):
     """After a timeout the line is dropped: calls and replies stay in step."""
     proxy = Proxy(own_server.port)
-    cache = connect(proxy.url, config=CacheConfig(socket_timeout=0.1))
+    cache = connect(proxy.url, config=CacheConfig(socket_timeout=0.5))
     cache.wire.execute("SET", "a", "1", "PX", 60_000)
     proxy.hang = True
     with pytest.raises(RedisTimeout):
@@ -249,9 +296,10 @@ def test_too_few_connections_are_named(own_server):
     """When all stay busy the error says which setting to raise."""
     config = CacheConfig(max_connections=1, socket_timeout=0.1)
     cache = connect(own_server.url, config=config)
-    cache.wire._borrow()
+    held = cache.wire._borrow()
     with pytest.raises(RedisUnavailable, match="max_connections"):
         cache.wire.execute("PING")
+    held.disconnect()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
@@ -300,6 +348,23 @@ def test_a_sliding_window_without_time_says_what_to_grant(own_server, algorithm)
     cache = connect(f"redis://app:pw@127.0.0.1:{own_server.port}/0")
     with pytest.raises(AccessDenied, match=r"\+time"):
         FrequencyCapManager(cache, algorithm).check_frequency_cap("u", "c")
+
+
+def test_a_user_with_time_respects_windows_counted_without(own_server):
+    """Where one bidder may not ask for TIME, the others read the same clock as it."""
+    admin = redis.Redis(port=own_server.port)
+    admin.execute_command("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-time")
+    without = FrequencyCapManager(
+        connect(f"redis://app:pw@127.0.0.1:{own_server.port}")
+    )
+    with_time = FrequencyCapManager(connect(own_server.url))
+    assert without.check_frequency_cap("u", "c", 1, 60)
+
+    assert not with_time.check_frequency_cap("u", "c", 1, 60)
+    assert not with_time.check_frequency_cap("u", "c", caps=[Cap(1, 60)])
+    assert with_time.check_frequency_cap("u", "d", 1, 3600)
+    assert not without.check_frequency_cap("u", "d", 1, 3600)
+    assert not without.check_frequency_cap("u", "c", 1, 60)
 
 
 def test_a_unix_socket_works(tmp_path):

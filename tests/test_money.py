@@ -1,6 +1,6 @@
 """Prices enter as what people write and are whole micros from then on."""
 
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 
 import pytest
 from hypothesis import given
@@ -49,6 +49,7 @@ def test_an_amount_is_rounded_to_the_nearest_micro(amount, micros):
         "²",
         Decimal("NaN"),
         Decimal("-Infinity"),
+        Decimal("1e9999999"),
     ],
 )
 def test_an_impossible_amount_names_itself(amount):
@@ -87,3 +88,15 @@ def test_no_remainder_of_an_impression_is_lost(cpm_micros, impressions):
         spent += cost
 
     assert cpm_micros * impressions == spent * 1000 + carry
+
+
+def test_a_number_too_long_to_print_is_refused_in_few_words():
+    """5000 digits are a ValueError of ours, not Python's."""
+    with pytest.raises(InvalidValue, match="too long to print"):
+        to_micros(10**5000)
+
+
+def test_the_callers_decimal_context_changes_nothing():
+    """A program that computes with 5 digits still gets exact micros."""
+    with localcontext(Context(prec=5)):
+        assert 123_456_789 == to_micros(Decimal("123.456789"))

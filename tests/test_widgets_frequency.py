@@ -150,7 +150,7 @@ def test_a_trial_leaves_the_lessons_clock_and_counts_alone(timed_cache, clock):
     trial.advance(60)
     trial.serve()
 
-    assert start == clock.now_ms()
+    assert (clock, start) == (timed_cache.clock, clock.now_ms())
     assert [0, 60] == served_times(trial.attempts)
     assert "Served. Now 1 ad is left of 3 in 1 hour." == trial.outcome()
     assert [] != all_keys(timed_cache)

@@ -16,11 +16,11 @@
 local windows, field = KEYS[1], ARGV[2]
 local limit, window = tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = clock(ARGV[1])
-local timeless = not now
+local row = redis.call('HMGET', windows, field, '~end')
+local state, timeless = row[1], not now or ARGV[1] == '' and row[2]
 if timeless then now = clock_of(windows) end
 
 local expiry, count = 0, 0
-local state = redis.call('HGET', windows, field)
 if state then
   local space = state:find(' ', 1, true)
   expiry, count = tonumber(state:sub(1, space - 1)), tonumber(state:sub(space + 1))

@@ -36,9 +36,9 @@ local function look(cap)
   if estimate + 1 <= cap.limit then return end
   local room = cap.limit - 1 - cap.current
   if room >= 0 then -- until enough of the previous window has slid out
-    cap.wait = left - cap.window * room / cap.previous
+    cap.wait = cap.ends - now - cap.window * room / cap.previous
   else -- until this window ends, and enough of it has slid out
-    cap.wait = left + cap.window * (1 - (cap.limit - 1) / cap.current)
+    cap.wait = cap.ends - now + cap.window * (1 - (cap.limit - 1) / cap.current)
   end
 end
 
