@@ -65,7 +65,8 @@ def to_ms(duration: Seconds, name: str = "ttl") -> int:
         raise InvalidValue(f"{name} must be seconds (a number), got {shown(duration)}")
     if not 0 < seconds <= MAX_SECONDS:  # False for NaN too
         raise InvalidValue(
-            f"{name} must be more than 0 seconds, at most ten years, got {shown(duration)}"
+            f"{name} must be more than 0 seconds and at most ten years, "
+            f"got {shown(duration)}"
         )
     return max(1, round(seconds * 1000))
 
