@@ -71,11 +71,11 @@ class AuctionLab(Lab):
 
     def show(self, outcome: Outcome) -> None:
         """Show who won, what it pays, and why the others lost."""
-        self.say(outcome.sentence())
         rule = "first price" if outcome.at == FIRST_PRICE else "second price"
         crowd = f"{len(outcome.bids)} bids, seed {self.seed}"
         title = f"{crowd}: floor {outcome.floor:.2f} CPM, {rule}"
         self.draw(auction_figure(outcome, title), outcome.description())
+        self.say(outcome.sentence())
 
     def reseed(self) -> None:
         """Draw new bids and hold an auction with them."""
@@ -90,8 +90,8 @@ class AuctionLab(Lab):
         revenues = self._revenues(bidders, floor, at)
         self.runs.append((floor, fmean(revenues)))
         sentence = verdict(revenues, bidders, floor, at)
-        self.say(sentence)
         self.draw(revenue_figure(bidders, self.runs, at, TOP_VALUE), sentence)
+        self.say(sentence)
 
     def _revenues(self, bidders: int, floor: float, at: int) -> list[float]:
         started, revenues = time.monotonic(), []

@@ -75,10 +75,10 @@ class FrequencyLab(Lab):
         return CapTrial(self.cache, *cap)
 
     def _show(self, sentence: str) -> None:
-        now = span(self.trial.now) if self.trial.now else "0"
-        self.say(f"Time {now}. {sentence}")
         figure, alt = timeline(self.trial)
         self.draw(figure, alt)
+        now = span(self.trial.now) if self.trial.now else "0"
+        self.say(f"Time {now}. {sentence}")
 
 
 def timeline(trial: CapTrial) -> tuple[Figure, str]:

@@ -15,7 +15,15 @@ from adcache.widgets.pictures import Figure, picture, svg_of
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 MAIN_COLOUR = "#0b5394"  # white on it: 7.6 to 1
 CONTROL = {"description_width": "initial"}
-STYLE = """<style>
+# In a notebook the arrow keys and Enter belong to JupyterLab, which would leave the
+# lab for the next cell. The attribute gives them back to what has the focus.
+OWN_KEYS = (
+    "this.closest('.adcache-lab').addEventListener('focusin', event =>"
+    " event.target.setAttribute('data-lm-suppress-shortcuts', ''))"
+)
+STYLE = (
+    f'<style onload="{OWN_KEYS}">'
+    + """
 .adcache-lab { padding: 12px; max-width: 62em; border-radius: 6px;
   border: 1px solid var(--jp-border-color1, #8a8a8a); }
 .adcache-lab svg { display: block; width: 100%; height: auto; }
@@ -29,6 +37,7 @@ STYLE = """<style>
 .adcache-lab button:focus-visible, .adcache-lab select:focus-visible
   { outline: 3px solid #2f7fc1; outline-offset: 2px; }
 </style>"""
+)
 
 
 class Lab:
@@ -85,7 +94,7 @@ class Lab:
             self._fail(f"The lab itself failed ({type(problem).__name__}: {problem})")
 
     def say(self, sentence: str) -> None:
-        """Put a sentence under the buttons; screen readers speak it."""
+        """Put a sentence under the buttons, last of all; screen readers speak it."""
         text = html.escape(sentence)
         self.said.value = f'<div role="status" aria-live="polite">{text}</div>'
 
