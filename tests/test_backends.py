@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import redis
@@ -54,15 +55,17 @@ def test_a_local_server_ends_when_its_python_is_killed(own_server):
     child = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    port = int(child.stdout.readline().split()[0])
+    port, folder = child.stdout.readline().decode().split(maxsplit=1)
+    port, folder = int(port), Path(folder.strip())
     assert _answers(port)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
     deadline = time.monotonic() + 5
-    while _answers(port) and time.monotonic() < deadline:
+    while (_answers(port) or folder.exists()) and time.monotonic() < deadline:
         time.sleep(0.02)  # bounded: the watcher notices the broken pipe at once
 
     assert not _answers(port)
+    assert not folder.exists()
 
 
 def test_what_was_written_survives_a_kill_with_appendonly(own_server):
