@@ -6,10 +6,30 @@ no keys
 key  type  TTL  size  value
 """
 
+from adcache.course.checking import (
+    check,
+    hint,
+    progress,
+    puzzle,
+    reset,
+    solution,
+)
 from adcache.course.hop import trace
 from adcache.course.inspect_keys import show_keys
 from adcache.course.interleave import race
 from adcache.course.lessons import lesson
 from adcache.course.prediction import predict
 
-__all__ = ["lesson", "predict", "race", "show_keys", "trace"]
+__all__ = [
+    "check",
+    "hint",
+    "lesson",
+    "predict",
+    "progress",
+    "puzzle",
+    "race",
+    "reset",
+    "show_keys",
+    "solution",
+    "trace",
+]
