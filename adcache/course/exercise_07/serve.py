@@ -157,11 +157,11 @@ def score(make: Make, serve: Any) -> str:
             trips, size = trips + hop.trips, size + hop.bytes_out + hop.bytes_in
             trial.pass_time(DAY / VIEWS)
         costs.append((trips / VIEWS, size / VIEWS))
-    (trips, size), (best_trips, best_size) = costs
-    points = round(60 * best_trips / trips + 40 * best_size / size)
+    (mine, bytes_mine), (best, bytes_best) = costs
+    points = round(60 * best / mine + 40 * bytes_best / bytes_mine)
     return (
-        f"Score {points}: {trips:.1f} trips and {size:.0f} bytes a decision; the "
-        f"package's own answer scores 100 with {best_trips:.1f} and {best_size:.0f}."
+        f"Score {points}: {mine:.1f} trips and {bytes_mine:.0f} bytes a decision; the "
+        f"package's own answer scores 100 with {best:.1f} and {bytes_best:.0f}."
     )
 
 
