@@ -32,18 +32,6 @@ from adcache.openrtb import (
     encode_bid_response,
 )
 
-__all__ = [
-    "FIRST_PRICE",
-    "FIXED_PRICE",
-    "SECOND_PRICE",
-    "AuctionDeal",
-    "AuctionOpened",
-    "BidRequestCache",
-    "BidResult",
-    "Claim",
-    "RealTimeBiddingCache",
-]
-
 
 class RealTimeBiddingCache:
     """Auctions in Redis: many servers may bid, one of them wins, all agree who.

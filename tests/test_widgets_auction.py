@@ -6,7 +6,7 @@ from statistics import fmean
 import pytest
 
 from adcache import AdCacheError, InvalidValue
-from adcache.bidding import FIRST_PRICE, SECOND_PRICE
+from adcache.bid_results import FIRST_PRICE, SECOND_PRICE
 from adcache.widgets.auction import (
     TOP_VALUE,
     draw_bids,

@@ -7,7 +7,8 @@ value, because for that case the revenue is known exactly (`theory.py`).
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from adcache.bidding import SECOND_PRICE, RealTimeBiddingCache
+from adcache.bid_results import SECOND_PRICE
+from adcache.bidding import RealTimeBiddingCache
 from adcache.connection import RedisAdCache
 from adcache.errors import InvalidValue
 from adcache.money import Money, from_micros, to_micros

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from adcache.bidding import SECOND_PRICE
+from adcache.bid_results import SECOND_PRICE
 from adcache.widgets.outcome import Outcome
 from adcache.widgets.pictures import (
     BLUE,

@@ -6,7 +6,7 @@ from random import Random
 from statistics import fmean, stdev
 from typing import Any
 
-from adcache.bidding import FIRST_PRICE, SECOND_PRICE
+from adcache.bid_results import FIRST_PRICE, SECOND_PRICE
 from adcache.connection import RedisAdCache
 from adcache.widgets.auction import (
     TOP_VALUE,

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from adcache.bidding import FIRST_PRICE
+from adcache.bid_results import FIRST_PRICE
 
 
 class Bid(msgspec.Struct, frozen=True):

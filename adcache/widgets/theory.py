@@ -6,7 +6,7 @@ W. Vickrey, "Counterspeculation, Auctions, and Competitive Sealed Tenders"
 
 from random import Random
 
-from adcache.bidding import FIRST_PRICE, SECOND_PRICE
+from adcache.bid_results import FIRST_PRICE, SECOND_PRICE
 from adcache.errors import InvalidValue
 
 
