@@ -38,6 +38,7 @@ SETTINGS = {  # no question about news, which a newcomer answers once
         "checkForUpdates": False,
     }
 }
+PICTURES = notebooks.ROOT / "artifacts"
 PATIENCE_MS = 90_000  # the machine may be busy; nothing waits that long when it works
 pytestmark = pytest.mark.timeout(300)
 
@@ -81,15 +82,14 @@ class Lesson(NamedTuple):
 
     def take_pictures(self, name: str) -> None:
         """Photograph the lab on a light and on a dark page."""
-        folder = notebooks.ROOT / "artifacts"
-        folder.mkdir(exist_ok=True)
+        PICTURES.mkdir(exist_ok=True)
         for theme in "Dark", "Light":
             self.page.evaluate(CHANGE_THEME, theme)
             body = f"body[data-jp-theme-name='JupyterLab {theme}']"
             self.page.wait_for_selector(body, state="attached")
             self.page.wait_for_selector("#jupyterlab-splash", state="detached")
             self.page.mouse.move(0, 0)
-            path = folder / f"{name}_{theme.lower()}.png"
+            path = PICTURES / f"{name}_{theme.lower()}.png"
             self.part("lab").screenshot(path=path)
         chosen = os.environ.get("ADCACHE_PICTURES")  # the README's folder
         if chosen and name.endswith("_lab"):
@@ -162,7 +162,7 @@ def address_of(server: "subprocess.Popen[str]") -> str:
 
 @pytest.fixture
 def open_lesson(
-    browser: Any, jupyter: tuple[str, Path]
+    browser: Any, jupyter: tuple[str, Path], request: pytest.FixtureRequest
 ) -> Iterator[Callable[[str, str], Lesson]]:
     """Open a lesson, wait for its kernel, run all of it, and find its lab."""
     address, course = jupyter
@@ -174,9 +174,8 @@ def open_lesson(
     page, strangers = context.new_page(), []
     page.on(
         "request",
-        lambda request: (
-            request.url.startswith((base, "data:", "blob:"))
-            or strangers.append(request.url)
+        lambda sent: (
+            sent.url.startswith((base, "data:", "blob:")) or strangers.append(sent.url)
         ),
     )
 
@@ -196,6 +195,8 @@ def open_lesson(
         return Lesson(page, hook, strangers)
 
     yield open_and_run
+    PICTURES.mkdir(exist_ok=True)
+    page.screenshot(path=PICTURES / f"{request.node.name}.png")  # also of a failure
     context.close()
 
 
