@@ -40,7 +40,8 @@ def timeline_figure(
     one too many. Times in seconds from the start; `now` is where the clock is.
     """
     figure, axes = new_figure(7.6, 3.4)
-    unit, name = time_unit(max([window, now or 0, *(a.at for a in attempts)]))
+    longest = max([window, now or 0, *(ad.at for ad in attempts)])
+    unit, name = time_unit(longest)
     served, refused = heights(attempts, window)
     axes.axhline(limit, color=INK, linestyle="--", lw=1.2, label=f"limit {limit}")
     if worst := worst_window(served, limit, window):
@@ -60,7 +61,7 @@ def timeline_figure(
     headline(axes, title or conclusion(served, limit, window))
     top = max([limit, *(y for _, y in served + refused)])
     axes.set_ylim(0, top + 1)
-    axes.set_xlim(-0.03 * axes.get_xlim()[1], 1.03 * axes.get_xlim()[1])
+    axes.set_xlim(-0.03 * longest / unit, 1.05 * longest / unit)
     axes.yaxis.get_major_locator().set_params(integer=True)
     legend_below(figure, 5)
     return figure

@@ -21,14 +21,14 @@ class FrequencyLab(Lab):
         self.cache = cache
         names = [(words, name) for name, words in NAMES.items()]
         self.algorithm = self.control(
-            "Dropdown", "algorithm", "Algorithm", "25em", options=names
+            "Dropdown", "algorithm", "Algorithm", "29em", options=names
         )
         self.limit = self.control(
-            "IntSlider", "limit", "Limit (ads)", min=1, max=10, value=LIMIT
+            "IntSlider", "limit", "Limit (ads)", "14em", min=1, max=10, value=LIMIT
         )
         spans = [(span(window), window) for window in WINDOWS]
         self.window = self.control(
-            "Dropdown", "window", "Window", "13em", options=spans, value=WINDOW
+            "Dropdown", "window", "Window", "12em", options=spans, value=WINDOW
         )
         self.serve = self.button("Serve an ad", "serve", self.serve_one)
         self.burst = self.button("Burst", "burst", self.serve_burst)
