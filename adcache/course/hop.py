@@ -120,7 +120,7 @@ class trace:  # noqa: N801 - used as a verb: with trace(cache) as hop
             replies = send(raise_on_error)
             seconds = time.perf_counter() - started
             self._trip(list(zip(commands, replies, strict=False)), seconds)
-            if commands and getattr(pipe, "transaction", False):
+            if commands and getattr(pipe, "transaction", False) is True:
                 queued = len("+QUEUED\r\n") * len(commands)
                 self.calls.append(Call("MULTI", 15, 5))
                 self.calls.append(Call("EXEC", 14, _head(len(commands)) + queued))
