@@ -272,3 +272,21 @@ def test_frequency_lab_works_by_keyboard_alone(
 
     lab.says("Time 10 minutes. The clock moved on. Now 2 ads are left of 4")
     assert [] == lab.strangers
+
+
+def test_a_prediction_is_made_by_keyboard_alone(
+    open_lesson: Callable[[str, str], Lesson],
+) -> None:
+    """Arrows choose, Tab and Enter ask; the feedback stands below, and only then."""
+    lesson = open_lesson("07_frequency_capping", "frequency")
+    page, first = lesson.page, lesson.page.locator(".predict").first
+    said = first.locator(".predict-feedback")
+    assert "" == said.inner_text().strip()
+    first.locator("input[type=radio]").first.focus()
+    page.keyboard.press("ArrowDown")
+    for _ in range(2):  # past the last option, which is a stop of its own
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+
+    said.get_by_text(re.compile(r"^(Right|Not quite) \(B\)\.")).wait_for()
+    assert [] == lesson.strangers

@@ -113,6 +113,8 @@ def form(question: Question) -> Any:
     """Build the radio buttons, the button and the place for the feedback."""
     import ipywidgets as widgets
 
+    from adcache.widgets.keyboard import keep_keys
+
     letters = question.lettered()
     wide = widgets.Layout(width="100%")
     title = widgets.HTML(f"<b>Predict {question.key}:</b> {rich(question.text)}")
@@ -135,7 +137,10 @@ def form(question: Question) -> Any:
     button.on_click(check)
     for part, name in ((choice, "choice"), (button, "check"), (said, "feedback")):
         part.add_class(f"predict-{name}")
-    return widgets.VBox([title, choice, button, said], layout=wide)
+    keys = widgets.HTML(keep_keys("predict"), layout=widgets.Layout(height="0"))
+    box = widgets.VBox([keys, title, choice, button, said], layout=wide)
+    box.add_class("predict")
+    return box
 
 
 def _aloud(text: str) -> str:

@@ -9,21 +9,16 @@ from collections.abc import Callable
 from typing import Any
 
 from adcache.errors import AdCacheError
+from adcache.widgets.keyboard import keep_keys
 from adcache.widgets.needs import need
 from adcache.widgets.pictures import Figure, picture, svg_of
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 MAIN_COLOUR = "#0b5394"  # white on it: 7.6 to 1
 CONTROL = {"description_width": "initial"}
-# In a notebook the arrow keys and Enter belong to JupyterLab, which would leave the
-# lab for the next cell. The attribute gives them back to what has the focus.
-OWN_KEYS = (
-    "this.closest('.adcache-lab').addEventListener('focusin', event =>"
-    " event.target.setAttribute('data-lm-suppress-shortcuts', ''))"
-)
 STYLE = (
-    f'<style onload="{OWN_KEYS}">'
-    + """
+    keep_keys("adcache-lab")
+    + """<style>
 .adcache-lab { padding: 12px; max-width: 62em; border-radius: 6px;
   border: 1px solid var(--jp-border-color1, #8a8a8a); }
 .adcache-lab svg { display: block; width: 100%; height: auto; }
