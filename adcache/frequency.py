@@ -95,8 +95,9 @@ class FrequencyCapManager:
 
         `caps` replaces `limit` and `window` when several must all allow it: it
         then counts in all or in none. With an `impression_id` a retry is
-        answered as the first call was and counts nothing; a count is remembered
-        for its longest window, a refusal for up to a minute. Raises
+        answered as the first call was and counts nothing, so name all caps of
+        an impression in one call; a count is remembered for its longest
+        window, a refusal for up to a minute. Raises
         `InvalidValue` before anything is written, and `RedisUnavailable`.
         """
         if self.algorithm == "fixed" and caps is None and impression_id is None:

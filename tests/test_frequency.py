@@ -426,6 +426,15 @@ def test_reset_forgets_the_pair_and_no_other(cache, algorithm):
     assert not caps.check_frequency_cap("u", "cc", caps=both)
 
 
+def test_reset_of_the_last_campaign_leaves_no_hash(cache, algorithm):
+    """What is only bookkeeping goes with the last window."""
+    caps = FrequencyCapManager(cache, algorithm)
+    caps.check_frequency_cap("u", "c", 1, 60)
+    caps.reset_frequency_cap("u", "c")
+
+    assert [] == all_keys(cache)
+
+
 def test_two_windows_of_a_sliding_log_share_it_safely(timed_cache, clock):
     """A short cap does not throw away what a long cap still counts."""
     caps = FrequencyCapManager(timed_cache, "sliding_log")

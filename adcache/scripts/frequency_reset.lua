@@ -5,10 +5,13 @@
 -- returns how many windows were open or kept
 -- Why a script: a window opened between listing and deleting would survive.
 local windows, log, campaign = KEYS[1], KEYS[2], ARGV[1] .. ':'
-local gone = {}
+local gone, others = {}, 0
 for _, field in ipairs(redis.call('HKEYS', windows)) do
-  if field:sub(1, #campaign) == campaign then gone[#gone + 1] = field end
+  local ours = field:sub(1, #campaign) == campaign
+  if ours then gone[#gone + 1] = field end
+  if not ours and field:sub(1, 1) ~= '~' then others = others + 1 end
 end
 for _, field in ipairs(gone) do redis.call('HDEL', windows, field) end
+if others == 0 then redis.call('DEL', windows) end -- nothing is left but "~" fields
 redis.call('DEL', log)
 return #gone
