@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 import redis
 
 from adcache import RedisAdCache
+from adcache.course.resp import command_size, head_size, reply_size
 from adcache.course.table import Table
-
-ANSWER_OK = frozenset({"SET", "HMSET", "MSET", "RENAME", "LTRIM", "PSETEX", "SETEX"})
 
 
 class Call(NamedTuple):
@@ -123,7 +122,7 @@ class trace:  # noqa: N801 - used as a verb: with trace(cache) as hop
             if commands and getattr(pipe, "transaction", False) is True:
                 queued = len("+QUEUED\r\n") * len(commands)
                 self.calls.append(Call("MULTI", 15, 5))
-                self.calls.append(Call("EXEC", 14, _head(len(commands)) + queued))
+                self.calls.append(Call("EXEC", 14, head_size(len(commands)) + queued))
             return replies
 
         pipe.execute = execute
@@ -132,12 +131,11 @@ class trace:  # noqa: N801 - used as a verb: with trace(cache) as hop
     def _trip(self, pairs: list[tuple[tuple[Any, ...], Any]], seconds: float) -> None:
         """Note the commands of one wait for the network."""
         for command, reply in pairs:
-            command = self._warm(command)
-            name = str(command[0]).upper()
-            out = sum(_bulk(self._bare(word)) for word in command) + _head(len(command))
-            if name in ("EVALSHA", "EVAL"):
-                name = self._scripts.get(command[1], name)
-            self.calls.append(Call(name, out, self._reply_size(name, reply)))
+            words = [self._bare(word) for word in self._warm(command)]
+            name = str(words[0]).upper()
+            script = self._scripts.get(words[1]) if name == "EVALSHA" else None
+            back = reply_size(name, self._bare(reply))
+            self.calls.append(Call(script or name, command_size(words), back))
         self.trips += bool(pairs)
         self._seconds += seconds
 
@@ -150,22 +148,10 @@ class trace:  # noqa: N801 - used as a verb: with trace(cache) as hop
         return ("EVALSHA", sha, *command[2:]) if sha in self._scripts else command
 
     def _bare(self, word: Any) -> Any:
+        """Take the namespace off a key, also off each key of a list."""
+        if isinstance(word, list):
+            return [self._bare(part) for part in word]
         return self._cache.keys.strip(word) if isinstance(word, str) else word
-
-    def _reply_size(self, name: str, reply: Any) -> int:
-        """Size of a reply, also of one that redis-py has already unpacked."""
-        if reply is None:
-            return len("$-1\r\n")
-        if reply == "OK" or (reply is True and name in ANSWER_OK):
-            return len("+OK\r\n")
-        if isinstance(reply, int):
-            return len(f":{int(reply)}\r\n")
-        if isinstance(reply, dict):
-            reply = [part for pair in reply.items() for part in pair]
-        if isinstance(reply, list | tuple | set):
-            parts = [self._reply_size(name, part) for part in reply]
-            return _head(len(parts)) + sum(parts)
-        return _bulk(self._bare(reply))
 
 
 def _queued(pipe: Any) -> list[Any]:
@@ -177,12 +163,3 @@ def _queued(pipe: Any) -> list[Any]:
 def _arguments(entry: Any) -> tuple[Any, ...]:
     """Command of a pipeline's entry: (args, options), or a cluster's object."""
     return tuple(entry.args if hasattr(entry, "args") else entry[0])
-
-
-def _head(count: int) -> int:
-    return len(f"*{count}\r\n")
-
-
-def _bulk(word: Any) -> int:
-    size = len(word) if isinstance(word, bytes) else len(str(word).encode())
-    return len(f"${size}\r\n") + size + len("\r\n")
