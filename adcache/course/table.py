@@ -4,8 +4,8 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-# Only the side: colours and borders are the notebook theme's, light or dark.
-STYLE = "text-align:{}"
+# Only borders and padding: colours are the notebook theme's, light or dark.
+STYLE = "text-align:{};padding:0.2em 0.8em;vertical-align:top;white-space:pre-wrap"
 
 
 class Table:
