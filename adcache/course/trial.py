@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -23,6 +24,7 @@ from adcache.backends import rebuild_embedded
 from adcache.course.inspect_keys import show_keys
 from adcache.course.table import Table
 
+PACKAGE = Path(__file__).parents[1].as_posix() + "/"
 SECONDS = 5.0
 LUA_STEPS = 30_000_000  # about a second; a script of a lesson needs hundreds
 _numbers = itertools.count(1)
@@ -30,8 +32,11 @@ _STOP_LUA = "debug.sethook(function() error('{}') end, '', {})"
 ENDLESS_LUA = "the script does not end: look at its loops"
 
 
-class TooLong(Exception):
-    """The learner's code did not end within the limit."""
+class TooLong(BaseException):
+    """The learner's code did not end within the limit.
+
+    No `Exception`: a loop that catches those and goes on must end as well.
+    """
 
 
 class Crashed(Exception):
@@ -111,7 +116,7 @@ def time_limit(seconds: float = SECONDS) -> Iterator[None]:
             raise TooLong
 
         before = signal.signal(signal.SIGALRM, alarm)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, seconds, 0.1)  # again, if it is caught
         try:
             yield
         finally:
@@ -135,7 +140,7 @@ def time_limit(seconds: float = SECONDS) -> Iterator[None]:
 def _own_line(error: BaseException) -> str:
     """Find the last line of the learner's own code in a traceback, for the report."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        libraries = ("adcache", "site-packages", "fakeredis", "/lib/python")
+        libraries = (PACKAGE, "site-packages", "fakeredis", "/lib/python")
         if not any(name in frame.filename.replace("\\", "/") for name in libraries):
             return f"line {frame.lineno}: {frame.line or ''}".rstrip(": ")
     return ""

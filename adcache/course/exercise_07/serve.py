@@ -1,5 +1,6 @@
 """Task 07.3: an order with two caps, served, counted once and measured."""
 
+import time
 from typing import Any
 
 from adcache import Cap, FrequencyCapManager
@@ -31,7 +32,7 @@ def judge_serve(make: Make, thing: Any) -> str:
         raise TypeError(f"serve must be a function, got a {type(thing).__name__}")
     _refuse_stub(make, thing)
     for seed, pair in enumerate(PAIRS):
-        for probe in (_hour, _reopens, _apart, _counted_once, _day, _both, _race):
+        for probe in PROBES:
             trial = make()
             trial.clock.advance(seed * 1234.5)
             before = trial.keys()
@@ -62,12 +63,12 @@ def _hour(trial: Trial, serve: Any, pair: tuple[str, str]) -> Found:
 
 def _reopens(trial: Trial, serve: Any, pair: tuple[str, str]) -> Found:
     got = []
-    for n, wait in enumerate((0, 1500, 1500, 600, 0)):
+    for n, wait in enumerate((0, 1500, 1500, 600)):
         trial.pass_time(wait)
         got.append(_ask(trial, serve, pair, f"i{n}"))
-    expected = [True] * 5
+    expected = [True] * 4
     if got != expected:
-        done = "ads at minutes 0, 25, 50, 60 and 60"
+        done = "ads at minutes 0, 25, 50 and 60"
         return "window_renewed", done, expected, got
     return None
 
@@ -120,18 +121,59 @@ def _both(trial: Trial, serve: Any, pair: tuple[str, str]) -> Found:
     return None
 
 
-def _race(trial: Trial, serve: Any, pair: tuple[str, str]) -> Found:
-    """Another server asks between any two commands of this one."""
-    for n in range(2):
+def _keys(trial: Trial, serve: Any, pair: tuple[str, str]) -> Found:
+    """Every key lives in the namespace, and not for ever."""
+    for n in range(4):
         _ask(trial, serve, pair, f"i{n}")
-    client, served = trial.redis, list[bool]()
-    busy = list[bool]()
-    send = client.execute_command
+    done, own = "four ads, then a look at all keys", trial.cache.keys.match[:-1]
+    for key in sorted(trial.all_keys()):
+        if not key.startswith(own):
+            return "foreign_key", done, "only keys made by cache.get_key", key
+        if trial.redis.pttl(key) == -1:
+            return "no_ttl", done, "each key with a TTL", f"{key} without"
+    return None
+
+
+def _own_clock(trial: Trial, serve: Any, pair: tuple[str, str]) -> Found:
+    """One server's own clock is wrong by two hours: nothing must change."""
+    for n in range(3):
+        _ask(trial, serve, pair, f"i{n}")
+    right_time = time.time
+    time.time = lambda: right_time() - 2 * HOUR
+    try:
+        served = _ask(trial, serve, pair, "i9")
+    finally:
+        time.time = right_time
+    if served:
+        done = "three ads, then one from a server whose clock is 2 hours slow"
+        return "client_clock", done, False, True
+    return None
+
+
+def _race(trial: Trial, serve: Any, pair: tuple[str, str]) -> Found:
+    """Another server asks after the first, second, ... command of this one."""
+    for position in range(1, 6):
+        visitor = (f"{pair[0]}-{position}", pair[1])
+        for n in range(2):
+            _ask(trial, serve, visitor, f"i{n}")
+        served = _two_servers(trial, serve, visitor, position)
+        if sum(served) > 1:
+            done = f"one place left; another server asks after command {position}"
+            return "check_then_count", done, "1 served", f"{sum(served)} served"
+    return None
+
+
+def _two_servers(
+    trial: Trial, serve: Any, pair: tuple[str, str], position: int
+) -> list[bool]:
+    """Ask once, and once more in between, after so many commands of the first."""
+    client, send = trial.redis, trial.redis.execute_command
+    served, sent = list[bool](), list[Any]()
 
     def between(*command: Any, **options: Any) -> Any:
         reply = send(*command, **options)
-        if not busy:
-            busy.append(True)
+        sent.append(command)
+        if len(sent) == position:
             served.append(_ask(trial, serve, pair, "theirs"))
         return reply
 
@@ -140,10 +182,13 @@ def _race(trial: Trial, serve: Any, pair: tuple[str, str]) -> Found:
         served.append(_ask(trial, serve, pair, "ours"))
     finally:
         del client.execute_command
-    if sum(served) > 1:
-        done = "one place left; another server asks after our first command"
-        return "check_then_count", done, "1 served", f"{sum(served)} served"
-    return None
+    return served
+
+
+PROBES = (
+    *(_hour, _own_clock, _reopens, _apart, _counted_once, _day, _both, _race),
+    _keys,
+)
 
 
 def score(make: Make, serve: Any) -> str:
@@ -215,6 +260,21 @@ SERVE = Task(
             "a refused ad is counted by the other cap",
             "Two checks, one after the other, count in the first before the second "
             "refuses. Ask both at once: all or nothing.",
+        ),
+        "no_ttl": (
+            "a key that never expires",
+            "A record of a retry or a count that lives for ever fills the memory, "
+            "user by user: give each key its TTL when it is written.",
+        ),
+        "foreign_key": (
+            "a key outside of the namespace",
+            "Other learners and other tenants use the same server: build each key "
+            "with cache.get_key, which puts it into your namespace.",
+        ),
+        "client_clock": (
+            "the window hangs on one server's own clock",
+            "Of many ad servers one clock is always wrong, and it would open a window "
+            "of its own. Take the time from cache.clock here, from Redis in earnest.",
         ),
         "check_then_count": (
             "two servers take the last place",
