@@ -6,6 +6,7 @@ the null device (as in CI) nothing is kept longer than the kernel lives.
 """
 
 import contextlib
+import copy
 import json
 import os
 from pathlib import Path
@@ -40,13 +41,13 @@ def read() -> dict[str, Any]:
     """
     file = path()
     if file is None or not file.is_file():
-        return _memory
+        return copy.deepcopy(_memory)
     try:
         noted = json.loads(file.read_text(encoding="utf-8"))
         if isinstance(noted, dict):
             return noted
     except OSError:
-        return _memory
+        return copy.deepcopy(_memory)
     except ValueError:
         pass
     with contextlib.suppress(OSError):
@@ -84,6 +85,5 @@ def _write(noted: dict[str, Any]) -> None:
             pass
         else:
             return
-    if noted is not _memory:
-        _memory.clear()
-        _memory.update(noted)
+    _memory.clear()
+    _memory.update(noted)
