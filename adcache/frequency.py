@@ -65,8 +65,8 @@ class FrequencyCapManager:
 
     >>> from adcache import connect
     >>> caps = FrequencyCapManager(connect("fakeredis://"))
-    >>> bool(caps.check_frequency_cap("user_1", "sneakers", limit=1))
-    True
+    >>> [bool(caps.check_frequency_cap("ada", "coffee", limit=1)) for _ in "ab"]
+    [True, False]
     """
 
     def __init__(self, redis_cache: RedisAdCache, algorithm: str = "fixed") -> None:

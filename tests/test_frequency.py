@@ -532,7 +532,7 @@ def test_flushed_scripts_do_no_harm(cache, algorithm):
 
 
 def test_a_manual_clock_needs_no_waiting():
-    """The doctest of the class holds: one line, no server."""
+    """A day passes in a line, without a server."""
     clock = ManualClock()
     caps = FrequencyCapManager(connect("fakeredis://", namespace="test-m", clock=clock))
     assert caps.check_frequency_cap("u", "c", 1, DAY)

@@ -1,5 +1,9 @@
 """The house: what is installed, what is shipped, and what may import what."""
 
+import doctest
+import importlib
+import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -15,6 +19,7 @@ from packaging.version import Version
 
 import adcache
 from adcache import doctor
+from adcache.backends import rebuild_embedded
 from tools import check_source, notebooks
 
 ROOT = notebooks.ROOT
@@ -261,3 +266,20 @@ def test_the_doctor_knows_every_lesson():
     lessons = [path.stem for path in notebooks.find([ROOT / "notebooks"])]
 
     assert sorted(doctor.LESSONS) == sorted(lessons)
+
+
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(adcache.__path__, "adcache.")
+    if not module.name.endswith("__main__")
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_in_docstrings_hold(name, monkeypatch):
+    """What a docstring shows after >>> is what happens, on a fresh fake."""
+    monkeypatch.setenv("ADCACHE_PROGRESS", os.devnull)
+    rebuild_embedded()
+    module = importlib.import_module(name)
+
+    assert 0 == doctest.testmod(module, optionflags=doctest.ELLIPSIS).failed
