@@ -64,6 +64,8 @@ def judge(task: Task, thing: Any) -> tuple[str, str]:
         return "crashed", _crash_text(crash) + more
     except TypeError as problem:
         return "crashed", f"{problem}{more}"
+    except Exception as problem:  # an answer so odd that the probe itself fell
+        return "crashed", f"{type(problem).__name__}: {problem}{more}"
     finally:
         for world in worlds:
             world.close()

@@ -17,8 +17,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import redis
-
 from adcache import ManualClock, connect
 from adcache.backends import rebuild_embedded
 from adcache.course.inspect_keys import show_keys
@@ -28,7 +26,9 @@ PACKAGE = Path(__file__).parents[1].as_posix() + "/"
 SECONDS = 5.0
 LUA_STEPS = 30_000_000  # about a second; a script of a lesson needs hundreds
 _numbers = itertools.count(1)
-_STOP_LUA = "debug.sethook(function() error('{}') end, '', {})"
+# Once over the limit each further step fails: pcall cannot go on for ever.
+_STOP_LUA = """local hook, stop = debug.sethook, function() error('{}') end
+hook(function() hook(stop, '', 1) stop() end, '', {})"""
 ENDLESS_LUA = "the script does not end: look at its loops"
 
 
@@ -62,7 +62,7 @@ class Trial:
         self._limit_lua()
         try:
             return self.redis.eval(script, len(keys), *keys, *args)
-        except redis.RedisError as error:
+        except Exception as error:  # of Redis, of its Lua, or text that is no UTF-8
             raise Crashed(error, _lua_line(str(error), script)) from None
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -72,7 +72,7 @@ class Trial:
             return function(*args)
         except (TooLong, Crashed):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise Crashed(error, _own_line(error)) from None
 
     def pass_time(self, seconds: float) -> None:
@@ -88,8 +88,11 @@ class Trial:
         return set(self.redis.scan_iter(count=1000))
 
     def keys(self) -> Table:
-        """The keys as a table."""
-        return show_keys(self.cache)
+        """The keys as a table; by name alone when a value is no text."""
+        try:
+            return show_keys(self.cache)
+        except UnicodeDecodeError:
+            return Table(["key"], [[key] for key in sorted(self.all_keys())])
 
     def close(self) -> None:
         """Throw the world away."""
@@ -112,9 +115,11 @@ def time_limit(seconds: float = SECONDS) -> Iterator[None]:
         threading.main_thread()
     ):
 
-        def alarm(*_: Any) -> None:
+        def alarm(_signal: int, frame: FrameType | None) -> None:
+            _fail_at_each_line(frame)
             raise TooLong
 
+        tracer = sys.gettrace()
         before = signal.signal(signal.SIGALRM, alarm)
         signal.setitimer(signal.ITIMER_REAL, seconds, 0.1)  # again, if it is caught
         try:
@@ -122,6 +127,7 @@ def time_limit(seconds: float = SECONDS) -> Iterator[None]:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
+            sys.settrace(tracer)
         return
     deadline, tracer = time.monotonic() + seconds, sys.gettrace()
 
@@ -137,13 +143,40 @@ def time_limit(seconds: float = SECONDS) -> Iterator[None]:
         sys.settrace(tracer)
 
 
+def _fail_at_each_line(frame: FrameType | None) -> None:
+    """Let every further line of the learner's code fail.
+
+    One `TooLong` is not enough: a bare ``except:`` in a loop catches it.
+    """
+
+    def watch(_frame: FrameType, event: str, _arg: Any) -> Any:
+        if event == "line":
+            raise TooLong
+        return watch
+
+    frames = []
+    while frame and frame.f_code is not Trial.call.__code__:
+        if _is_own(frame.f_code.co_filename):
+            frames.append(frame)
+        frame = frame.f_back
+    if frame:  # called by `Trial.call`: up to there it is the learner's
+        sys.settrace(lambda *_: None)
+        for own in frames:
+            own.f_trace = watch
+
+
 def _own_line(error: BaseException) -> str:
     """Find the last line of the learner's own code in a traceback, for the report."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        libraries = (PACKAGE, "site-packages", "fakeredis", "/lib/python")
-        if not any(name in frame.filename.replace("\\", "/") for name in libraries):
+        if _is_own(frame.filename):
             return f"line {frame.lineno}: {frame.line or ''}".rstrip(": ")
     return ""
+
+
+def _is_own(file: str) -> bool:
+    """Is it the learner's file, or one of the package, of a library, of Python?"""
+    libraries = (PACKAGE, "site-packages", "fakeredis", "lupa", "/lib/python")
+    return not any(name in file.replace("\\", "/") for name in libraries)
 
 
 def _lua_line(message: str, script: str) -> str:
@@ -158,4 +191,6 @@ def _lua_line(message: str, script: str) -> str:
 def _first_line(error: BaseException) -> str:
     """What went wrong, without the wrapping that fakeredis adds."""
     text = (str(error).strip().splitlines() or [""])[0]
+    if ENDLESS_LUA in text:
+        return ENDLESS_LUA
     return re.sub(r"^Error running script.*?\]:\d+: ", "", text)

@@ -28,16 +28,21 @@ def judge_counter(make: Make, thing: Any) -> str:
 
 
 def _serves_limit(trial: Trial, ask: Callable[..., Any], key: str) -> Found:
-    done = "limit 3, window 60000 ms; five impressions"
-    answers = [ask(3, 60_000) for _ in range(5)]
+    done = "limit 3, window 3600000 ms; five impressions"
+    answers = [ask(3, 3_600_000) for _ in range(5)]
     if not all(answer in (0, 1) for answer in answers):
         return "no_answer", done, [1, 1, 1, 0, 0], answers
     if answers != [1, 1, 1, 0, 0]:
         served = sum(answers)
         name = "off_by_one" if served in (2, 4) else "no_limit"
         return name, done, [1, 1, 1, 0, 0], answers
-    if ask(0, 60_000) != 0:
+    if ask(0, 3_600_000) != 0:
         return "off_by_one", "limit 0, one impression", 0, 1
+    trial.redis.delete(key)
+    served = sum(ask(12, 3_600_000) for _ in range(14))
+    if served != 12:  # as text, "2" is more than "12"
+        done = "limit 12, window 3600000 ms; 14 impressions"
+        return "no_limit", done, "12 served", f"{served} served"
     return None
 
 

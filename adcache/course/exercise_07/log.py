@@ -28,6 +28,7 @@ class Probe(NamedTuple):
     done: str
     expected: list[int]
     last_shown: float
+    window: int = 10  # seconds
 
 
 def judge_log(make: Make, thing: Any) -> str:
@@ -37,34 +38,43 @@ def judge_log(make: Make, thing: Any) -> str:
         for probe in LOG_PROBES:
             trial = make()
             before = trial.keys()
-            found = _try(trial, script, LOG_KEY.format(user, campaign), probe)
+            key = LOG_KEY.format(user, campaign)
+            found = _try(trial, script, key, probe)
+            if strangers := sorted(trial.all_keys() - {key}):
+                done, only = "a look at all keys afterwards", f"only KEYS[1], {key}"
+                found = "hidden_key", done, only, f"also {strangers[0]}"
             raise_found(found, before, trial)
     return "No 10 seconds hold more than 2, and only ads that were shown count."
 
 
 def _try(trial: Trial, script: str, key: str, probe: Probe) -> Found:
     """Play one story of impressions, then look at the key's lifetime."""
-    answers, elapsed = [], 0.0
+    answers, elapsed, length = [], 0.0, probe.window * 1000
     for second, impression in probe.steps:
         trial.pass_time(second - elapsed)
         elapsed = second
         now = trial.clock.now_ms()
-        answers.append(trial.run(script, [key], now, 10_000, 2, impression))
-    done = f"limit 2, window 10 s; {probe.done}"
+        answers.append(trial.run(script, [key], now, length, 2, impression))
+    done = f"limit 2, window {probe.window} s; {probe.done}"
     if not all(answer in (0, 1) for answer in answers):
         return "no_answer", done, probe.expected, answers
     if answers != probe.expected:
         return probe.misconception, done, probe.expected, answers
-    expected, left = (probe.last_shown + 10 - elapsed) * 1000, trial.redis.pttl(key)
+    expected = (probe.last_shown - elapsed) * 1000 + length
+    left = trial.redis.pttl(key) if trial.redis.exists(key) else expected
     if left == -1:
         return "no_ttl", f"{done}; then PTTL", f"{expected:.0f} ms", "no TTL"
     if left < expected - 500:
         got = f"{max(0, round(left, -2))} ms"
         return "dies_early", f"{done}; then PTTL", f"{expected:.0f} ms", got
+    if left > 100 * expected:
+        return "wrong_unit", f"{done}; then PTTL", f"{expected:.0f} ms", f"{left} ms"
     return None
 
 
 LOG_PROBES = (
+    # So long that the key lives to be looked at, even if it dies early.
+    Probe(((0, "a"),), "off_by_one", "one ad at 0 s", [1], 0, window=10_000),
     Probe(
         ((0, "a"), (1, "b"), (2, "c")),
         "off_by_one",
@@ -78,6 +88,13 @@ LOG_PROBES = (
         "three ads in the same millisecond",
         [1, 1, 0],
         last_shown=0,
+    ),
+    Probe(
+        ((0, "a"), (6, "b"), (10, "c"), (16, "d")),
+        "old_ads_count",
+        "ads at 0, 6, 10 and 16 s",
+        [1, 1, 1, 1],
+        last_shown=16,
     ),
     Probe(
         ((0, "a"), (6, "b"), (9, "c"), (10, "d")),
@@ -130,6 +147,11 @@ LOG = Task(
             "A member of a zset is there once. With the time as member, the second ad "
             "of a millisecond replaces the first: use the impression id.",
         ),
+        "old_ads_count": (
+            "ads older than the window still count",
+            "At 10 s the ad of 0 s is no longer in a window of 10 s: remove every "
+            "entry up to now - window, that one included, before you count.",
+        ),
         "refusals_logged": (
             "refused impressions are logged",
             "The ban feeds itself: each refusal is an entry, and the user who keeps "
@@ -154,6 +176,16 @@ LOG = Task(
             "the log is gone before its window",
             "PEXPIRE takes milliseconds and must cover one window from the last ad on; "
             "a key that dies early forgets ads that still count.",
+        ),
+        "wrong_unit": (
+            "the log outlives its window by far",
+            "The window is in milliseconds: PEXPIRE takes those, EXPIRE takes seconds, "
+            "and 10 seconds become almost three hours of memory.",
+        ),
+        "hidden_key": (
+            "a key that is not in KEYS",
+            "Redis Cluster sends a script to the node of its KEYS. A key that the "
+            "script makes up may live elsewhere; the zset knows the ids already.",
         ),
     },
     judge=judge_log,
