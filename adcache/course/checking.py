@@ -186,7 +186,7 @@ def _make_exercise(folder: Path, solutions: Path) -> bool:
 
 
 def _task(key: str) -> Task:
-    if key not in TASKS:
+    if not isinstance(key, str) or key not in TASKS:
         raise InvalidValue(f"no task {key!r}; there is: {', '.join(TASKS)}")
     return TASKS[key]
 

@@ -79,8 +79,8 @@ SERVE = Task(
     misconceptions={
         "no_answer": (
             "serve gives no answer",
-            "Each way through must end in `return`: what falls out at the end gives "
-            "None, and that is taken for a refusal.",
+            "Without `return` a function gives None, and a script nil: that is taken "
+            "for a refusal. Return what you found out.",
         ),
         "own_memory": (
             "the count lives in one server's memory",

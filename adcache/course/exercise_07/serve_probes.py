@@ -6,6 +6,7 @@ that is about this idea.
 """
 
 import inspect
+import time
 from typing import Any
 
 from adcache.course.hop import trace
@@ -44,7 +45,7 @@ def _call(trial: Trial, serve: Any, *ids: str) -> Any:
 def _hour(trial: Trial, serve: Any, pair: Pair) -> Found:
     answers = [_call(trial, serve, *pair, f"i{n}") for n in range(5)]
     expected = [True] * 3 + [False] * 2
-    if any(answer is None for answer in answers):
+    if any(answer is None for answer in answers) and not any(answers):
         return "no_answer", "five ads at once", expected, answers
     got = [bool(answer) for answer in answers]
     if not trial.all_keys() and _remembers(trial, serve, pair):
@@ -59,7 +60,7 @@ def _hour(trial: Trial, serve: Any, pair: Pair) -> Found:
 
 def _remembers(trial: Trial, serve: Any, pair: Pair) -> bool:
     """Does it tell a new user's fifth ad from the first, with nothing in Redis?"""
-    newcomer = (f"{pair[0]}-{id(trial)}", pair[1])
+    newcomer = (f"{pair[0]}-{time.time_ns()}", pair[1])
     return len({ask(trial, serve, newcomer, f"i{n}") for n in range(5)}) > 1
 
 
