@@ -306,7 +306,7 @@ ODD += ["return {}", "return function() end", "error({})", "return 0 / 0", "retu
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("odd", ODD, ids=repr)
+@pytest.mark.parametrize("odd", ODD, ids=[f"odd-{n}" for n in range(len(ODD))])
 @pytest.mark.parametrize("key", TASKS)
 def test_an_odd_answer_gets_an_outcome(key, odd):
     """Neither the judge nor the report raises, and no coroutine is forgotten."""

@@ -129,8 +129,8 @@ COUNTER = Task(
         ),
         "window_renewed": (
             "every impression renews the window",
-            "EXPIRE on each hit moves the end: a user who keeps coming is locked out "
-            "for good. The window opens at the first impression and stays.",
+            "A lifetime set on each hit moves the end: a user who keeps coming waits "
+            "on and on. The window opens at the first impression and stays.",
         ),
         "refusals_counted": (
             "refused impressions are counted",
