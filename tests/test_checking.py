@@ -64,6 +64,25 @@ def test_the_solution_opens_after_success(course, capsys):
     assert "PEXPIRE" in capsys.readouterr().out
 
 
+def test_a_hint_after_success_promises_no_solution(course, capsys):
+    """Who has solved it need not try three times."""
+    check("07.1", RIGHT)
+    for _ in range(3):
+        hint("07.1")
+
+    assert "after three tries" not in capsys.readouterr().out
+
+
+def test_outside_of_the_course_solution_says_where_to_go(course, monkeypatch, capsys):
+    """No notebook in reach: the reader hears what to do."""
+    check("07.1", RIGHT)
+    monkeypatch.chdir(course / "home")
+    shutil.rmtree(course / "solutions")
+    solution("07.1")
+
+    assert "Start the notebook from the course's folder" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("key", TASKS)
 def test_the_solution_in_the_notebook_is_right(course, capsys, key):
     """What `solution` prints passes the check."""

@@ -1,6 +1,7 @@
 """Exercise 07 recognises each wrong idea, however it is written, and harms nothing.
 
-The answers are in `wrong_answers_07`; this is the confusion table of the judge.
+The answers are in `wrong_answers_07` and `more_answers_07`; this is the confusion
+table of the judge.
 """
 
 import functools
@@ -16,8 +17,15 @@ from adcache.course.exercise_07.log import BUGGY_LOG
 from adcache.course.task import Wrong
 from adcache.course.trial import TooLong, Trial, time_limit
 from adcache.course.wrong_clock import wrong_clock
-from tests.wrong_answers_07 import ANSWERS
+from tests import more_answers_07, wrong_answers_07
 
+ANSWERS = {
+    key: {
+        name: [*answers, *more_answers_07.ANSWERS[key].get(name, ())]
+        for name, answers in made.items()
+    }
+    for key, made in wrong_answers_07.ANSWERS.items()
+}
 CASES = [
     pytest.param(key, name, n, id=f"{key}-{name or 'right'}-{n}")
     for key, made in ANSWERS.items()
@@ -70,6 +78,12 @@ def quick(monkeypatch):
 def test_an_answer_is_named_by_its_idea(key, name, n):
     """A right answer is right; a wrong one is named by the idea behind it."""
     assert name == names(key)[name, n]
+
+
+@pytest.mark.parametrize("key", TASKS)
+def test_no_answer_is_left_out(key):
+    """Every idea of the second hand stands in the table, too."""
+    assert set() == set(more_answers_07.ANSWERS[key]) - set(ANSWERS[key])
 
 
 @pytest.mark.parametrize("key", TASKS)

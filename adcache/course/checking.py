@@ -107,7 +107,7 @@ def hint(key: str) -> None:
     step = min(noted.get("hints", 0) + 1, len(task.hints))
     progress_file.note("tasks", key, {**noted, "hints": step})
     last = f'; after three tries solution("{key}") opens'
-    end = last if step == len(task.hints) else ""
+    end = last if step == len(task.hints) and not noted.get("solved") else ""
     print(f"{key} hint {step} of {len(task.hints)}{end}: {task.hints[step - 1]}")  # noqa: T201
 
 
@@ -140,7 +140,10 @@ def _solution_text(key: str) -> str:
             if cell["id"] == f"task-{key.replace('.', '-')}":
                 lines = "".join(cell["source"]).splitlines()
                 return "\n".join(line for line in lines if "### " not in line)
-    return f"solutions/{number}_*.ipynb is not in this folder's course"
+    return (
+        f"{key}: the solution stands in solutions/{number}_*.ipynb of the course; it "
+        "is not in this folder or above it. Start the notebook from the course's folder"
+    )
 
 
 def progress() -> Table:
