@@ -25,18 +25,17 @@ KEPT = ("12", "12.5", "1,234", "3 of 4", "42 micros", "7 bids", "0.81 %", "2 tim
 SECONDS_PER_CELL = 60  # nbval's own limit is 2000
 
 
-def nbval_command(places: list[str], *, processes: int = 2) -> list[str]:
+def nbval_command(places: list[str]) -> list[str]:
     """Return the pytest call that runs and compares the notebooks in `places`.
 
-    A notebook's cells stay in one process (loadscope): they share a kernel.
+    One after the other: a kernel's ports are looked up before it binds them, so
+    that of two kernels which start at once, one may find its port taken.
     """
-    parallel = ["-n", str(processes), "--dist", "loadscope"] if processes > 1 else []
     return [
         *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider"),
         *("-c", str(notebooks.ROOT / "pyproject.toml"), "-p", "tools.nbval_plugin"),
         *("--nbval", "--nbval-current-env", "--nbval-sanitize-with", str(SANITISERS)),
-        f"--nbval-cell-timeout={SECONDS_PER_CELL}",
-        *(*parallel, *places),
+        *(f"--nbval-cell-timeout={SECONDS_PER_CELL}", *places),
     ]
 
 
@@ -63,9 +62,7 @@ def compare(
 ) -> int:
     """Run nbval in `folder`, its words going to `output`; return its exit code."""
     environment = os.environ | {"PYTHONPATH": str(notebooks.ROOT)}
-    processes = min(2, len(notebooks.find([folder / place for place in places])))
-    command = nbval_command(places, processes=processes)
-    command += [f"--rootdir={folder}", *options]
+    command = [*nbval_command(places), f"--rootdir={folder}", *options]
     done = subprocess.run(
         command, cwd=folder, env=environment, stdout=output, check=False
     )
