@@ -17,9 +17,10 @@ from redis.exceptions import RedisClusterException
 
 from adcache.clock import Clock, Seconds, to_ms
 from adcache.errors import InvalidValue, RedisUnavailable
+from adcache.idle_connections import NO_RETRY
 from adcache.keys import KeySpace, encode_id
 from adcache.lua import load_scripts
-from adcache.wire import NO_RETRY, Wire
+from adcache.wire import Wire
 
 SCHEMES = ("fakeredis", "redis", "rediss", "unix", "redis+cluster")
 
@@ -99,6 +100,7 @@ class RedisAdCache:
             self.config.max_connections,
             self.config.retry_on_timeout,
         )
+        self.metrics = self.wire.metrics
         self.lua_scripts = load_scripts(self.wire)
 
     @classmethod

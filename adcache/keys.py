@@ -73,17 +73,51 @@ KEYS: dict[str, Key] = {
         "string",
         "longest window of the call",
     ),
-    # Users (lessons 03 and 08).
+    # Users (lessons 03, 08 and 15).
     "user_profile": Key("user:profile:{{{user_id}}}", "string", "ttl"),
+    "user_segments_of": Key("user:segments:{{{user_id}}}", "zset", "ttl"),
+    "user_sessions": Key("user:sessions:{{{user_id}}}", "zset", "longest session"),
+    "user_suppressed": Key("user:suppressed:{{{user_id}}}", "string", "ttl"),
     "user_session": Key("session:{{{session_id}}}", "hash", "idle and absolute ttl"),
+    "session_interests": Key("session:interests:{{{session_id}}}", "hash", "ttl"),
     "user_segments": Key("segments:{{{segment_id}}}", "zset", "ttl"),
-    # Campaigns, creatives and their numbers (lessons 05 and 09).
+    # Campaigns, what they may spend, who finds them (lessons 05 and 10).
     "campaign": Key("campaign:{{{campaign_id}}}", "hash", "ttl"),
+    "campaign_index": Key("campaign:index:{{{campaign_id}}}", "set", "index ttl"),
+    "campaign_spend": Key(
+        "spend:{{{campaign_id}}}", "hash", "flight's end + notices", durable=True
+    ),
+    "budget_leases": Key(
+        "reserved:{{{campaign_id}}}", "zset", "flight's end + notices", durable=True
+    ),
+    "budget_ledger": Key(
+        "ledger:{{{campaign_id}}}:{reservation_id}",
+        "string",
+        "lease + notice horizon",
+        durable=True,
+    ),
+    "targeting_index": Key("targeting:{{{interest}:{location}}}", "zset", "ttl"),
+    "targeting_ads": Key("targeting:ads:{{{interest}:{location}}}", "hash", "ttl"),
     "ad_creative": Key("creative:{{{creative_id}}}", "string", "ttl"),
-    "targeting_index": Key("targeting:{{{interest}:{location}}}", "set", "ttl"),
+    # Numbers of a campaign (lesson 09).
     "performance_stats": Key(
         "stats:{{{campaign_id}}}:{date}", "hash", "retention, fixed at first write"
     ),
+    "stats_reach": Key(
+        "stats:reach:{{{campaign_id}}}:{date}", "string", "retention, as the day's"
+    ),
+    "stats_minutes": Key(
+        "stats:minutes:{{{campaign_id}}}:{hour}", "hash", "hours, for live charts"
+    ),
+    "stats_event": Key(
+        "stats:event:{{{campaign_id}}}:{event_id}", "string", "notice horizon"
+    ),
+    # Records of another system, kept close (lessons 04 and 11).
+    "record": Key("record:{{{kind}:{record_id}}}", "string", "ttl with jitter"),
+    "record_lease": Key("record:lease:{{{kind}:{record_id}}}", "string", "lease"),
+    "write_queue": Key("write:queue:{{{kind}}}", "hash", "until stored", durable=True),
+    "write_order": Key("write:order:{{{kind}}}", "zset", "until stored", durable=True),
+    "write_versions": Key("write:versions:{{{kind}}}", "hash", "none", durable=True),
 }
 
 

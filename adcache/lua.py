@@ -13,15 +13,29 @@ clock.lua`` is replaced by that part.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from adcache.wire import Wire
+from adcache.wire import Question, Wire, as_it_is
 
+# Whose meter a script's calls go to, where the file's first word is not its name.
+COMPONENT_OF = {
+    "ad": "creatives",
+    "auction": "bidding",
+    "bid": "bidding",
+    "budget": "pacing",
+    "campaign": "campaigns",
+    "interest": "targeting",
+    "profile": "profiles",
+    "record": "strategies",
+    "segment": "profiles",
+    "session": "sessions",
+    "user": "privacy",
+}
 _INCLUDE = re.compile(r"^-- include (\w+\.lua)$", re.MULTILINE)
 _SLOT = re.compile(r"^-- (KEYS|ARGV)\[(\d+)(\+?)\] +(\w+)", re.MULTILINE)
 
@@ -33,7 +47,11 @@ class Script:
         self.name = name
         self.source = source
         self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+        word = name.partition("_")[0]
+        self.component = COMPONENT_OF.get(word, word)
         self._wire = wire
+        self._meter = wire.metrics.meter(self.component)
+        wire.scripts[self.sha] = source
         self.keys, self.more_keys = _slots(name, source, "KEYS")
         self.args, self.more_args = _slots(name, source, "ARGV")
         rest = [slot for slot in (self.more_keys, self.more_args) if slot]
@@ -46,6 +64,31 @@ class Script:
         failover) gets its source with the same call. Raises TypeError for a
         missing or unknown slot.
         """
+        keys, args = self._lay_out(values)
+        run, meter = self._wire.execute, self._meter
+        try:
+            return run(
+                "EVALSHA", self.sha, len(keys), *keys, *args, safe=safe, meter=meter
+            )
+        except NoScriptError:
+            return run(
+                "EVAL", self.source, len(keys), *keys, *args, safe=safe, meter=meter
+            )
+
+    def question(
+        self,
+        read: Callable[[Any], Any] = as_it_is,
+        *,
+        safe: bool = False,
+        **values: Any,
+    ) -> Question:
+        """Prepare a call for `Wire.trip`; `read` turns its reply into the answer."""
+        keys, args = self._lay_out(values)
+        command = ("EVALSHA", self.sha, len(keys), *keys, *args)
+        return Question(command, read, safe, self.component)
+
+    def _lay_out(self, values: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+        """Put named values into the order of the header's slots."""
         try:
             keys = [values[slot] for slot in self.keys]
             args = [values[slot] for slot in self.args]
@@ -57,11 +100,7 @@ class Script:
             raise self._wrong_slots(values) from None
         if len(values) != len(self.slots):
             raise self._wrong_slots(values)
-        run = self._wire.execute
-        try:
-            return run("EVALSHA", self.sha, len(keys), *keys, *args, safe=safe)
-        except NoScriptError:
-            return run("EVAL", self.source, len(keys), *keys, *args, safe=safe)
+        return keys, args
 
     def __repr__(self) -> str:
         return f"<Script {self.name}({', '.join(self.slots)})>"

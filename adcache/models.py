@@ -7,12 +7,18 @@ a cache equals the one that went in.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from adcache.errors import InvalidValue
+from adcache.clock import to_ms
+from adcache.errors import InvalidValue, shown
 from adcache.money import Money, from_micros, to_micros
+
+PACINGS = ("asap", "even", "front_loaded", "token_bucket")
+FORMATS = ("banner", "video", "audio", "native")  # the objects an OpenRTB imp may have
+MAX_CAP = 1_000_000
 
 
 @dataclass(slots=True)
@@ -52,6 +58,12 @@ class CampaignData:
     `spent` may exceed `budget` and `status` may be any word: such a campaign
     can be stored, it is just not active. The flight includes both its ends.
 
+    What the ad server needs beside that: `creatives` (ids of its `Creative`
+    records), `caps` ((limit, seconds) pairs, all of which must allow an
+    impression), `daily_budget` (a day begins at midnight in `time_zone`, an
+    IANA name), `pacing` (how a day's money is spread), `deals` (OpenRTB deal ids
+    that it may bid on), `adomain` and `cat` (what exchanges block by).
+
     Raises `InvalidValue` (a ValueError) that names the field, the value, the cure.
     """
 
@@ -64,6 +76,14 @@ class CampaignData:
     status: str
     start_date: datetime
     end_date: datetime
+    daily_budget: float | None = None
+    time_zone: str = "UTC"
+    pacing: str = "asap"
+    caps: list[tuple[int, float]] = field(default_factory=list)
+    creatives: list[str] = field(default_factory=list)
+    deals: list[str] = field(default_factory=list)
+    adomain: list[str] = field(default_factory=list)
+    cat: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.campaign_id = _text(self.campaign_id, "campaign_id")
@@ -80,6 +100,16 @@ class CampaignData:
                 f"end_date must not be before start_date, got {self.end_date} "
                 f"and {self.start_date}"
             )
+        if self.daily_budget is not None:
+            self.daily_budget = _money(self.daily_budget, "daily_budget")
+        self.time_zone = _time_zone(self.time_zone)
+        if self.pacing not in PACINGS:
+            raise InvalidValue(
+                f"pacing must be one of {', '.join(PACINGS)}, got {shown(self.pacing)}"
+            )
+        self.caps = _caps(self.caps)
+        for name in ("creatives", "deals", "adomain", "cat"):
+            setattr(self, name, _texts(getattr(self, name), name))
 
     @property
     def budget_micros(self) -> int:
@@ -95,6 +125,47 @@ class CampaignData:
     def bid_price_micros(self) -> int:
         """The bid as a CPM in micros; an impression costs a thousandth of it."""
         return to_micros(self.bid_price, "bid_price")
+
+
+@dataclass(slots=True)
+class Creative:
+    """One ad: what is shown, and what an exchange must know to accept it.
+
+    `format` is the OpenRTB object that it fits: banner, video, audio or native.
+    `w` and `h` are in device-independent pixels, `duration` in seconds (video,
+    audio); `attr` holds codes of AdCOM 1.0, Creative Attributes; `markup` is the
+    ad itself (HTML, VAST or native JSON), served as OpenRTB's ``bid.adm``.
+
+    Raises `InvalidValue` (a ValueError) that names the field, the value, the cure.
+    """
+
+    creative_id: str
+    campaign_id: str
+    format: str
+    markup: str
+    w: int = 0
+    h: int = 0
+    duration: int = 0
+    mimes: list[str] = field(default_factory=list)
+    attr: list[int] = field(default_factory=list)
+    language: str = ""
+
+    def __post_init__(self) -> None:
+        self.creative_id = _text(self.creative_id, "creative_id")
+        self.campaign_id = _text(self.campaign_id, "campaign_id")
+        self.markup = _text(self.markup, "markup")
+        if self.format not in FORMATS:
+            raise InvalidValue(
+                f"format must be one of {', '.join(FORMATS)}, got {shown(self.format)}"
+            )
+        for name in ("w", "h", "duration"):
+            _whole(getattr(self, name), name)
+        self.mimes = _texts(self.mimes, "mimes")
+        if not isinstance(self.attr, list | tuple):
+            raise InvalidValue(f"attr must be a list of codes, got {shown(self.attr)}")
+        self.attr = [_whole(code, "each of attr") for code in self.attr]
+        if not isinstance(self.language, str):
+            raise InvalidValue(f"language must be text, got {shown(self.language)}")
 
 
 def _text(value: object, name: str) -> str:
@@ -125,6 +196,36 @@ def _finite(value: object, name: str) -> float:
         return float(value)
     except OverflowError:
         raise InvalidValue(f"{name} must fit a float, got {value!r}") from None
+
+
+def _whole(value: object, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InvalidValue(f"{name} must be a whole number >= 0, got {shown(value)}")
+    return value
+
+
+def _caps(pairs: object) -> list[tuple[int, float]]:
+    example = "pairs such as [(3, 3600), (10, 86400)]"
+    if not isinstance(pairs, list | tuple):
+        raise InvalidValue(f"caps must be {example}, got {shown(pairs)}")
+    caps = []
+    for pair in pairs:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise InvalidValue(f"caps must be {example}, got {shown(pair)}")
+        limit = _whole(pair[0], "the limit of a cap")
+        if limit > MAX_CAP:
+            raise InvalidValue(f"a cap's limit is at most {MAX_CAP:,}, got {limit!r}")
+        caps.append((limit, to_ms(pair[1], "the window of a cap") / 1000))
+    return caps
+
+
+def _time_zone(name: object) -> str:
+    try:
+        return ZoneInfo(_text(name, "time_zone")).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise InvalidValue(
+            f"time_zone must be an IANA name such as 'Europe/Berlin', got {shown(name)}"
+        ) from None
 
 
 def _money(amount: Money, name: str) -> float:

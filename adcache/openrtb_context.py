@@ -143,6 +143,13 @@ class Eid(Object, frozen=True):
     uids: list[Uid] = []
 
 
+class UserExt(Object, frozen=True):
+    """What exchanges put into user.ext: OpenRTB 2.5's consent, the page's session."""
+
+    consent: str | None = None
+    session_id: str | None = None
+
+
 class User(Object, frozen=True):
     """Section 3.2.20, User: `id` is the exchange's, `buyeruid` the bidder's."""
 
@@ -156,6 +163,14 @@ class User(Object, frozen=True):
     data: list[Data] = []
     consent: str | None = None
     eids: list[Eid] = []
+    ext: UserExt | None = None
+
+
+class RegsExt(Object, frozen=True):
+    """Where OpenRTB 2.5 and older kept what is now in Regs itself."""
+
+    gdpr: Flag | None = None
+    us_privacy: str | None = None
 
 
 class Regs(Object, frozen=True):
@@ -166,6 +181,7 @@ class Regs(Object, frozen=True):
     us_privacy: str | None = None
     gpp: str | None = None
     gpp_sid: list[Int] = []
+    ext: RegsExt | None = None
 
 
 class Source(Object, frozen=True):

@@ -1,8 +1,8 @@
 """What an exchange sells and a bidder offers: OpenRTB 2.6 imps and bids.
 
 Attribute names are the field names of the specification, so what you read
-there works here: ``request.imp[0].bidfloor``. A field that is not listed
-(every ``ext`` among them) is skipped while decoding and costs nothing.
+there works here: ``request.imp[0].bidfloor``. A field that is not listed (all
+of ``ext`` but consent and session) is skipped while decoding and costs nothing.
 
 The types carry the rules about one value (a floor is not negative, an id is
 not empty); msgspec checks them while it decodes. Rules about several values

@@ -1,22 +1,21 @@
-"""How a command travels: one connection, one wait, errors in our own words.
+"""How commands travel: one connection, one wait, errors in our own words.
+
+A `Question` is one command together with what its reply means. One is asked
+with `Wire.ask`; several, also of different components, share one wait for the
+network in `Wire.trip`.
 
 redis-py's `execute_command` takes a connection from its pool, wraps the call
 in retry and telemetry layers and gives the connection back: two thirds of the
-time of a call on loopback. `Wire` keeps its own idle connections (redis-py's
-`Connection` objects) and does only what is needed. It never repeats a command
-on its own, because nobody can know whether a lost reply means a lost command.
+time of a call on loopback. `Wire` uses connections of its own and does only
+what is needed. It never repeats a command on its own, because nobody can know
+whether a lost reply means a lost command.
 """
 
-import os
-import threading
 import time
-import weakref
-from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import redis
-from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     ClusterDownError,
@@ -27,7 +26,6 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
 )
-from redis.retry import Retry
 
 from adcache.errors import (
     AccessDenied,
@@ -36,10 +34,30 @@ from adcache.errors import (
     RedisTimeout,
     RedisUnavailable,
 )
+from adcache.idle_connections import IdleConnections
+from adcache.metrics import Meter, Metrics
 
-Observer = Callable[[tuple[Any, ...], Any, float], None]
-NO_RETRY = Retry(NoBackoff(), 0)
+Command = tuple[Any, ...]
+# Called after each trip with its (command, reply) pairs and the seconds it took.
+Observer = Callable[[list[tuple[Command, Any]], float], None]
 UNREACHABLE = (redis.ConnectionError, ClusterDownError, RedisClusterException, OSError)
+
+
+def as_it_is(reply: Any) -> Any:
+    """Return the reply unchanged: what a `Question` does unless told more."""
+    return reply
+
+
+class Question(NamedTuple):
+    """One command, and how to read its reply.
+
+    `safe` as in `Wire.execute`; `component` is who asks, for the meters.
+    """
+
+    command: Command
+    read: Callable[[Any], Any] = as_it_is
+    safe: bool = False
+    component: str = "other"
 
 
 class Wire:
@@ -53,7 +71,6 @@ class Wire:
         self, client: Any, timeout: float, connections: int, retry_on_timeout: bool
     ) -> None:
         self._client = client
-        self._limit = connections
         self._retry = retry_on_timeout
         self._pool: Any = getattr(client, "connection_pool", None)
         fake = "fakeredis" in type(client).__module__
@@ -62,9 +79,14 @@ class Wire:
         given = self._pool and self._pool.connection_kwargs.get("socket_timeout")
         self._timeout = given or timeout
         self.observer: Observer | None = None
-        self._forget_connections()
+        self.metrics = Metrics()
+        self._other = self.metrics.meter("other")
+        self.scripts: dict[str, str] = {}  # sha -> source, to send it again
+        self._connections = IdleConnections(self._pool, connections, self._timeout)
 
-    def execute(self, *command: Any, safe: bool = False) -> Any:
+    def execute(
+        self, *command: Any, safe: bool = False, meter: Meter | None = None
+    ) -> Any:
         """Send one command and wait for its reply: text, int, list or None.
 
         `safe` says that running it twice changes nothing more (a read, or a
@@ -73,7 +95,8 @@ class Wire:
         `AccessDenied` or `CommandRefused`; an unknown script is redis-py's
         `NoScriptError`, which `lua.Script` heals.
         """
-        started = time.perf_counter() if self.observer else 0.0
+        meter = meter or self._other
+        started = time.perf_counter()
         try:
             try:
                 reply = self._send(command)
@@ -84,21 +107,87 @@ class Wire:
         except NoScriptError:
             raise
         except (RedisError, RedisClusterException, OSError) as error:
+            meter.failed()
             raise self.translate(error) from error
+        took = time.perf_counter() - started
+        meter.took(took)
         if self.observer:
-            self.observer(command, reply, time.perf_counter() - started)
+            self.observer([(command, reply)], took)
         return reply
+
+    def ask(self, question: Question) -> Any:
+        """Ask one question; raises as `execute` does."""
+        return self.trip([question])[0]
+
+    def trip(
+        self, questions: Sequence[Question], watch: Observer | None = None
+    ) -> list[Any]:
+        """Ask all questions in one wait for the network; their answers in order.
+
+        Each command stands for itself: this is no transaction. Every reply is
+        read before the first error among them is raised, as `execute` would.
+        A server that does not know a script gets its source in a second trip.
+        """
+        replies = self._travel(questions, [q.command for q in questions], watch)
+        unknown = [n for n, r in enumerate(replies) if isinstance(r, NoScriptError)]
+        if unknown:
+            again = [questions[n] for n in unknown]
+            sources = [self._with_source(q.command) for q in again]
+            healed = self._travel(again, sources, watch)
+            for n, reply in zip(unknown, healed, strict=True):
+                replies[n] = reply
+        for question, reply in zip(questions, replies, strict=True):
+            if isinstance(reply, Exception):
+                self.metrics.meter(question.component).failed()
+                raise self.translate(reply) from reply
+        return [
+            question.read(reply)
+            for question, reply in zip(questions, replies, strict=True)
+        ]
+
+    def _travel(
+        self,
+        questions: Sequence[Question],
+        commands: list[Command],
+        watch: Observer | None,
+    ) -> list[Any]:
+        """Send commands together; replies, with errors among them, come back."""
+        if not commands:
+            return []
+        started = time.perf_counter()
+        again = self._retry and all(question.safe for question in questions)
+        try:
+            try:
+                replies = self._send_all(commands)
+            except (redis.ConnectionError, redis.TimeoutError):
+                if not again:
+                    raise
+                replies = self._send_all(commands)
+        except (RedisError, RedisClusterException, OSError) as error:
+            for question in questions:
+                self.metrics.meter(question.component).failed()
+            raise self.translate(error) from error
+        took = time.perf_counter() - started
+        for question in questions:
+            self.metrics.meter(question.component).took(took)
+        pairs = list(zip(commands, replies, strict=True))
+        for observer in (self.observer, watch):
+            if observer:
+                observer(pairs, took)
+        return replies
+
+    def _with_source(self, command: Command) -> Command:
+        return ("EVAL", self.scripts[command[1]], *command[2:])
 
     def close(self) -> None:
         """Close the idle connections; a later call opens new ones."""
-        while self._idle:
-            self._idle.pop().disconnect()
+        self._connections.close()
 
-    def _send(self, command: tuple[Any, ...]) -> Any:
+    def _send(self, command: Command) -> Any:
         if not self._plain:
             reply = self._client.execute_command(*command)
             return _as_text(reply) if self._bytes else reply
-        connection = self._borrow()
+        connection = self._connections.borrow()
         try:
             if not connection.is_connected:
                 connection.connect()  # a Sentinel's looks its server up in here
@@ -113,54 +202,44 @@ class Wire:
             connection.disconnect()  # a late reply must not answer the next call
             raise
         finally:
-            self._idle.append(connection)
+            self._connections.give_back(connection)
 
-    def _borrow(self) -> Any:
-        if self._pid != os.getpid():
-            self._forget_connections()  # a forked child must not share sockets
+    def _send_all(self, commands: list[Command]) -> list[Any]:
+        if not self._plain:
+            return self._through_client(commands)
+        connection = self._connections.borrow()
+        replies: list[Any] = []
         try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._open_or_wait()
-        if connection.is_connected:
-            try:
-                if connection.can_read(0):  # nothing was asked: not ours to read
-                    connection.disconnect()
-            except redis.ConnectionError:
-                connection.disconnect()  # the server hung up while we were idle
-        return connection
+            if not connection.is_connected:
+                connection.connect()
+            packed = connection.pack_commands(commands)
+            connection.send_packed_command(packed, check_health=False)
+            for _ in commands:
+                try:
+                    replies.append(connection.read_response())
+                except ResponseError as error:
+                    replies.append(error)
+        except BaseException:
+            connection.disconnect()
+            raise
+        finally:
+            self._connections.give_back(connection)
+        if any(isinstance(reply, ReadOnlyError) for reply in replies):
+            connection.disconnect()
+        return replies
 
-    def _open_or_wait(self) -> Any:
-        """Open one more connection, or wait until another thread returns one."""
-        deadline = time.monotonic() + self._timeout
-        while True:
-            with self._lock:
-                if len(self._made) < self._limit:
-                    connection = self._new_connection()
-                    self._made.add(connection)
-                    return connection
-            try:
-                return self._idle.pop()
-            except IndexError:
-                time.sleep(0.0005)
-            if time.monotonic() > deadline:
-                raise redis.ConnectionError(
-                    f"all {self._limit} connections stayed busy for {self._timeout} s: "
-                    "raise CacheConfig.max_connections"
-                )
-
-    def _new_connection(self) -> Any:
-        options = dict(self._pool.connection_kwargs)
-        options |= {"decode_responses": True, "protocol": 2, "retry": NO_RETRY}
-        options["socket_timeout"] = self._timeout
-        return self._pool.connection_class(**options)
-
-    def _forget_connections(self) -> None:
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
-        self._idle: deque[Any] = deque()
-        # Weak: a connection that an interrupt tore out of a call frees its place.
-        self._made: weakref.WeakSet[Any] = weakref.WeakSet()
+    def _through_client(self, commands: list[Command]) -> list[Any]:
+        """The fake and the cluster have pipelines of their own."""
+        options = {} if self._pool is None else {"transaction": False}
+        pipe = self._client.pipeline(**options)
+        for command in commands:
+            pipe.execute_command(*command)
+        replies = pipe.execute(raise_on_error=False)
+        for reply in replies:
+            lost = isinstance(reply, redis.ConnectionError | redis.TimeoutError)
+            if lost or isinstance(reply, RedisClusterException):
+                raise reply  # no reply at all: nobody knows what happened
+        return [_as_text(reply) for reply in replies] if self._bytes else replies
 
     def translate(self, error: Exception) -> AdCacheError:
         """Say what a redis-py error means and what to do about it."""

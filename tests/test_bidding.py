@@ -247,7 +247,7 @@ def test_a_hundred_bids_take_one_trip(auctions):
     auctions.create_auction("a", 1)
     trips = []
     auctions.submit_bid("a", "warm", 1)
-    auctions.cache.wire.observer = lambda command, *_: trips.append(command)
+    auctions.cache.wire.observer = lambda pairs, _: trips.append(pairs[0][0])
     results = auctions.submit_many("a", [(f"c{i}", 1 + i / 10) for i in range(100)])
     auctions.cache.wire.observer = None
 

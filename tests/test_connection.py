@@ -296,7 +296,7 @@ def test_too_few_connections_are_named(own_server):
     """When all stay busy the error says which setting to raise."""
     config = CacheConfig(max_connections=1, socket_timeout=0.1)
     cache = connect(own_server.url, config=config)
-    held = cache.wire._borrow()
+    held = cache.wire._connections.borrow()
     with pytest.raises(RedisUnavailable, match="max_connections"):
         cache.wire.execute("PING")
     held.disconnect()

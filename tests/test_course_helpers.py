@@ -22,8 +22,8 @@ from adcache.course import (
 )
 from adcache.course.hop import Call
 from adcache.course.inspect_keys import ttl_text
-from adcache.course.resp import command_size, reply_size
 from adcache.course.table import Table
+from adcache.resp import command_size, reply_size
 
 OPTIONS = {"one ad": "Both read `2` first.", "two ads": "Both read, then both write."}
 

@@ -212,7 +212,7 @@ def test_many_campaigns_take_one_trip(cache, algorithm):
     caps = FrequencyCapManager(cache, algorithm)
     caps.check_many("u", {"seen": [Cap(1, 60)]})  # now the server has the script
     trips = []
-    cache.wire.observer = lambda command, *_: trips.append(command[0])
+    cache.wire.observer = lambda pairs, _: trips.append(pairs[0][0][0])
     wanted = {
         "seen": [Cap(1, 60)],
         "new": [Cap(1, 60), Cap(5, DAY)],

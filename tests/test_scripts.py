@@ -31,9 +31,9 @@ def test_a_header_is_a_contract(name):
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_every_slot_used_stands_in_the_header(name):
+def test_every_slot_used_stands_in_the_header(name, wire):
     """A script reads no KEYS or ARGV number that its header does not name."""
-    source, script = SCRIPTS[name], Script(name, SCRIPTS[name], None)
+    source, script = SCRIPTS[name], Script(name, SCRIPTS[name], wire)
     body = "\n".join(
         line for line in source.splitlines() if not line.lstrip().startswith("--")
     )

@@ -32,7 +32,7 @@ Call = Callable[[], Any]
 def record(cache: RedisAdCache, call: Call) -> tuple[Any, ...]:
     """Return the EVALSHA arguments that a component's call sends."""
     sent: list[tuple[Any, ...]] = []
-    cache.wire.observer = lambda command, *_: sent.append(command)
+    cache.wire.observer = lambda pairs, _: sent.append(pairs[0][0])
     call()
     cache.wire.observer = None
     return next(command[1:] for command in reversed(sent) if command[0] == "EVALSHA")

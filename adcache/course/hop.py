@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import redis
 
 from adcache import RedisAdCache
-from adcache.course.resp import command_size, head_size, reply_size
 from adcache.course.table import Table
+from adcache.resp import command_size, head_size, reply_size
 
 
 class Call(NamedTuple):
@@ -90,11 +90,11 @@ class trace:  # noqa: N801 - used as a verb: with trace(cache) as hop
         del client.execute_command, client.pipeline
 
     def _seen_by_wire(
-        self, command: tuple[Any, ...], reply: Any, seconds: float
+        self, pairs: list[tuple[tuple[Any, ...], Any]], seconds: float
     ) -> None:
-        self._trip([(command, reply)], seconds)
+        self._trip(pairs, seconds)
         if self._before:
-            self._before(command, reply, seconds)
+            self._before(pairs, seconds)
 
     def _watched(self, send: Callable[..., Any]) -> Callable[..., Any]:
         def execute_command(*command: Any, **options: Any) -> Any:

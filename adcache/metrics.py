@@ -1,0 +1,76 @@
+"""What the cache does, counted where it happens: in the process that asks.
+
+A server's own hit rate mixes all its clients and commands. These meters belong
+to one `RedisAdCache`: one per component, with its calls, hits, misses and
+errors, and the times of its last calls. Counting costs a fraction of a
+microsecond, so it is always on; `CacheMonitor` reads it.
+"""
+
+import threading
+from collections import deque
+
+RECENT = 1024  # calls whose times are kept, for the percentiles
+
+
+class Meter:
+    """The figures of one component; safe to use from many threads."""
+
+    __slots__ = ("_lock", "calls", "errors", "hits", "misses", "recent")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.calls = self.hits = self.misses = self.errors = 0
+        self.recent: deque[float] = deque(maxlen=RECENT)  # seconds
+
+    def took(self, seconds: float) -> None:
+        """Note a call that waited `seconds` for its reply."""
+        self.recent.append(seconds)
+        with self._lock:
+            self.calls += 1
+
+    def hit(self, count: int = 1) -> None:
+        """Note that something asked for was there."""
+        with self._lock:
+            self.hits += count
+
+    def miss(self, count: int = 1) -> None:
+        """Note that something asked for was not there."""
+        with self._lock:
+            self.misses += count
+
+    def failed(self) -> None:
+        """Note a call that ended in an error."""
+        with self._lock:
+            self.errors += 1
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Hits per look-up, 0 to 1; None when nothing was looked up yet."""
+        looked_up = self.hits + self.misses
+        return self.hits / looked_up if looked_up else None
+
+    def percentile(self, share: float) -> float | None:
+        """Seconds that `share` (0 to 1) of the recent calls stayed within.
+
+        The nearest-rank definition: a time that was measured, never a mean of
+        two. None before the first call.
+        """
+        times = sorted(self.recent)
+        if not times:
+            return None
+        return times[min(len(times) - 1, int(share * len(times)))]
+
+
+class Metrics:
+    """One `Meter` per component, made when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._meters: dict[str, Meter] = {}
+
+    def meter(self, component: str) -> Meter:
+        """Return the meter of a component, such as ``profiles``."""
+        return self._meters.setdefault(component, Meter())
+
+    def all(self) -> dict[str, Meter]:
+        """Return every meter by its component's name."""
+        return dict(sorted(self._meters.items()))
