@@ -7,7 +7,8 @@
 """
 
 from adcache.bid_results import AuctionDeal, AuctionOpened, BidResult, Claim
-from adcache.bidding import BidRequestCache, RealTimeBiddingCache
+from adcache.bidding import RealTimeBiddingCache
+from adcache.bidding_requests import BidRequestCache
 from adcache.clock import ManualClock
 from adcache.connection import CacheConfig, RedisAdCache, connect
 from adcache.errors import (

@@ -1,11 +1,11 @@
-"""Real-time bidding: the auction inside the bidder, and the requests that start it.
+"""Real-time bidding: the auction inside the bidder.
 
 An exchange sends a bid request and waits about 100 ms. The bidder lets its own
 campaigns compete in an internal auction (not the exchange's), and answers with
-the winner. Prices are CPM: currency units per thousand impressions.
+the winner. Prices are CPM: currency units per thousand impressions. The bid
+requests themselves are in `adcache.bidding_requests`.
 """
 
-import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,21 +16,12 @@ from adcache.bid_results import (
     AuctionDeal,
     AuctionOpened,
     BidResult,
-    Claim,
 )
 from adcache.clock import Seconds, to_ms
 from adcache.connection import RedisAdCache
 from adcache.errors import InvalidValue, shown
 from adcache.keys import decode_id, encode_id
 from adcache.money import Money, from_micros, to_micros
-from adcache.openrtb import (
-    BidRequest,
-    BidResponse,
-    decode_bid_request,
-    decode_bid_response,
-    encode_bid_request,
-    encode_bid_response,
-)
 
 
 class RealTimeBiddingCache:
@@ -190,109 +181,3 @@ def _winner(auction_id: str, row: Sequence[str | None]) -> dict[str, Any] | None
         "bidder_id": decode_id(bidder),
         "deal_id": decode_id(deal) if deal else None,
     }
-
-
-class BidRequestCache:
-    """Each OpenRTB 2.6 bid request is processed once, whoever receives it again.
-
-    Request ids are unique within an exchange only, so the key holds both. A
-    duplicate is recognised for seconds; what a notice needs to know about a
-    bid is kept for as long as notices may come.
-    """
-
-    def __init__(self, redis_cache: RedisAdCache) -> None:
-        self.cache = redis_cache
-
-    def claim_bid_request(
-        self,
-        request: BidRequest | dict[str, Any] | bytes | str,
-        *,
-        exchange: str = "default",
-        ttl: Seconds = 10,
-        claim_id: str | None = None,
-    ) -> Claim:
-        """Store the request and say whether this caller is the first to have it.
-
-        With a `claim_id` a retry after a lost reply is told the same again.
-        Raises `InvalidBidRequest` for a malformed request.
-        """
-        request = _decoded(request)
-        reply = self.cache.lua_scripts["bid_request_claim"](
-            request=self._key("bid_request", request.id, exchange),
-            owner=claim_id or secrets.token_hex(8),
-            ttl_ms=to_ms(ttl),
-            body=encode_bid_request(request),
-            safe=True,
-        )
-        if reply[0] == "answered":
-            return Claim(False, True, _response(reply[1]))
-        return Claim(reply[0] == "first")
-
-    def answer_bid_request(
-        self,
-        request: BidRequest | dict[str, Any] | bytes | str,
-        response: BidResponse | None,
-        *,
-        exchange: str = "default",
-        notice_horizon: Seconds = 3600,
-    ) -> BidResponse | None:
-        """Record the response (None: no bid) and return the one that stands.
-
-        The first answer stands: a later, different one is not stored. The
-        context of a bid is kept for the longest ``bid.exp`` of the response
-        plus `notice_horizon` seconds.
-        """
-        request = _decoded(request)
-        if response is not None and response.id != request.id:
-            raise InvalidValue(
-                f"the response's id must be the request's {shown(request.id)}, "
-                f"got {shown(response.id)}"
-            )
-        body = b"" if response is None else encode_bid_response(response)
-        reply = self.cache.lua_scripts["bid_request_answer"](
-            request=self._key("bid_request", request.id, exchange),
-            context=self._key("bid_context", request.id, exchange),
-            body=encode_bid_request(request),
-            response=body,
-            context_ms=to_ms(notice_horizon, "notice_horizon")
-            + _longest_exp_ms(response),
-            safe=True,
-        )
-        return response if reply[0] == 1 else _response(reply[1])
-
-    def get_bid_request(
-        self, request_id: str, exchange: str = "default"
-    ) -> BidRequest | None:
-        """Return the stored request, while a duplicate would be recognised."""
-        return self._read("bid_request", request_id, exchange)[0]
-
-    def get_bid_context(
-        self, request_id: str, exchange: str = "default"
-    ) -> tuple[BidRequest, BidResponse] | None:
-        """Return request and response of a bid, as long as notices may come."""
-        request, response = self._read("bid_context", request_id, exchange)
-        return (request, response) if request and response else None
-
-    def _read(
-        self, pattern: str, request_id: str, exchange: str
-    ) -> tuple[BidRequest | None, BidResponse | None]:
-        key = self._key(pattern, request_id, exchange)
-        row = self.cache.wire.execute("HMGET", key, "request", "response", safe=True)
-        request = decode_bid_request(row[0]) if row[0] else None
-        return request, _response(row[1] or "")
-
-    def _key(self, pattern: str, request_id: str, exchange: str) -> str:
-        return self.cache.get_key(pattern, request_id=request_id, exchange=exchange)
-
-
-def _decoded(request: BidRequest | dict[str, Any] | bytes | str) -> BidRequest:
-    return request if isinstance(request, BidRequest) else decode_bid_request(request)
-
-
-def _response(body: str) -> BidResponse | None:
-    return decode_bid_response(body) if body else None
-
-
-def _longest_exp_ms(response: BidResponse | None) -> int:
-    bids = [bid for seat in response.seatbid for bid in seat.bid] if response else []
-    return max((bid.exp or 0 for bid in bids), default=0) * 1000

@@ -20,7 +20,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from adcache.wire import Question, Wire, as_it_is
+from adcache.wire import Answer, Question, Wire, as_it_is
 
 # Whose meter a script's calls go to, where the file's first word is not its name.
 COMPONENT_OF = {
@@ -77,11 +77,11 @@ class Script:
 
     def question(
         self,
-        read: Callable[[Any], Any] = as_it_is,
+        read: Callable[[Any], Answer] = as_it_is,
         *,
         safe: bool = False,
         **values: Any,
-    ) -> Question:
+    ) -> Question[Answer]:
         """Prepare a call for `Wire.trip`; `read` turns its reply into the answer."""
         keys, args = self._lay_out(values)
         command = ("EVALSHA", self.sha, len(keys), *keys, *args)

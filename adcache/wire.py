@@ -13,7 +13,7 @@ whether a lost reply means a lost command.
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import redis
 from redis.exceptions import (
@@ -38,6 +38,7 @@ from adcache.idle_connections import IdleConnections
 from adcache.metrics import Meter, Metrics
 
 Command = tuple[Any, ...]
+Answer = TypeVar("Answer")
 # Called after each trip with its (command, reply) pairs and the seconds it took.
 Observer = Callable[[list[tuple[Command, Any]], float], None]
 UNREACHABLE = (redis.ConnectionError, ClusterDownError, RedisClusterException, OSError)
@@ -48,14 +49,14 @@ def as_it_is(reply: Any) -> Any:
     return reply
 
 
-class Question(NamedTuple):
+class Question(NamedTuple, Generic[Answer]):
     """One command, and how to read its reply.
 
     `safe` as in `Wire.execute`; `component` is who asks, for the meters.
     """
 
     command: Command
-    read: Callable[[Any], Any] = as_it_is
+    read: Callable[[Any], Answer] = as_it_is
     safe: bool = False
     component: str = "other"
 
@@ -115,17 +116,28 @@ class Wire:
             self.observer([(command, reply)], took)
         return reply
 
-    def ask(self, question: Question) -> Any:
+    def ask(self, question: Question[Answer]) -> Answer:
         """Ask one question; raises as `execute` does."""
-        return self.trip([question])[0]
+        command, read, safe, component = question
+        meter = self.metrics.meter(component)
+        try:
+            reply = self.execute(*command, safe=safe, meter=meter)
+        except NoScriptError:
+            source = self._with_source(command)
+            reply = self.execute(*source, safe=safe, meter=meter)
+        return read(reply)
 
     def trip(
-        self, questions: Sequence[Question], watch: Observer | None = None
+        self,
+        questions: Sequence[Question[Any]],
+        watch: Observer | None = None,
+        keep_errors: bool = False,
     ) -> list[Any]:
         """Ask all questions in one wait for the network; their answers in order.
 
         Each command stands for itself: this is no transaction. Every reply is
-        read before the first error among them is raised, as `execute` would.
+        read before the first error among them is raised, as `execute` would;
+        with `keep_errors` each error stands in the place of its answer.
         A server that does not know a script gets its source in a second trip.
         """
         replies = self._travel(questions, [q.command for q in questions], watch)
@@ -136,18 +148,21 @@ class Wire:
             healed = self._travel(again, sources, watch)
             for n, reply in zip(unknown, healed, strict=True):
                 replies[n] = reply
+        answers: list[Any] = []
         for question, reply in zip(questions, replies, strict=True):
-            if isinstance(reply, Exception):
-                self.metrics.meter(question.component).failed()
-                raise self.translate(reply) from reply
-        return [
-            question.read(reply)
-            for question, reply in zip(questions, replies, strict=True)
-        ]
+            if not isinstance(reply, Exception):
+                answers.append(question.read(reply))
+                continue
+            self.metrics.meter(question.component).failed()
+            error = self.translate(reply)
+            if not keep_errors:
+                raise error from reply
+            answers.append(error)
+        return answers
 
     def _travel(
         self,
-        questions: Sequence[Question],
+        questions: Sequence[Question[Any]],
         commands: list[Command],
         watch: Observer | None,
     ) -> list[Any]:
