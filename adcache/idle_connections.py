@@ -18,6 +18,14 @@ from redis.retry import Retry
 NO_RETRY = Retry(NoBackoff(), 0)
 
 
+def new_connection(pool: Any, timeout: float) -> Any:
+    """Make a connection to where redis-py's `pool` leads; nothing is sent yet."""
+    options = dict(pool.connection_kwargs)
+    options |= {"decode_responses": True, "protocol": 2, "retry": NO_RETRY}
+    options["socket_timeout"] = timeout
+    return pool.connection_class(**options)
+
+
 class IdleConnections:
     """At most `limit` connections; who finds none free waits `timeout` seconds."""
 
@@ -61,7 +69,7 @@ class IdleConnections:
         while True:
             with self._lock:
                 if len(self._made) < self._limit:
-                    connection = self._new()
+                    connection = new_connection(self._pool, self._timeout)
                     self._made.add(connection)
                     return connection
             try:
@@ -73,12 +81,6 @@ class IdleConnections:
                     f"all {self._limit} connections stayed busy for {self._timeout} s: "
                     "raise CacheConfig.max_connections"
                 )
-
-    def _new(self) -> Any:
-        options = dict(self._pool.connection_kwargs)
-        options |= {"decode_responses": True, "protocol": 2, "retry": NO_RETRY}
-        options["socket_timeout"] = self._timeout
-        return self._pool.connection_class(**options)
 
     def _forget(self) -> None:
         self._pid = os.getpid()
