@@ -31,7 +31,7 @@ def _banner(tagid: str, floor: float, *sizes: tuple[int, int]) -> dict[str, Any]
 
 def _request(imp: dict[str, Any], **rest: Any) -> dict[str, Any]:
     usd_imp = {"id": "1", "bidfloorcur": "USD"} | imp
-    user = {"id": "ada", "buyeruid": "b-ada"}
+    user = {"id": "x-ada", "buyeruid": "ada"}
     limits = {"at": 2, "tmax": 100, "cur": ["USD"], "bcat": ["IAB25", "IAB26"]}
     return {"imp": [usd_imp], **rest, "user": user, **limits}
 

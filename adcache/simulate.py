@@ -22,6 +22,7 @@ from adcache.cast import (
     START,
     campaign_id,
     campaigns,
+    creatives,
     home,
     user_id,
     user_profiles,
@@ -36,6 +37,7 @@ __all__ = [
     "bid_requests",
     "bids",
     "campaigns",
+    "creatives",
     "daily_curve",
     "lognormal",
     "sample_request",
@@ -125,7 +127,7 @@ def _set_user(request: dict[str, Any], index: int) -> None:
     device |= {"ip": f"203.0.113.{index % 256}", "language": place.language}
     device["ifa"] = f"{index:08x}-0000-4000-8000-000000000000"
     request["regs"] = {"coppa": 0, "gdpr": place.gdpr}
-    request["user"] = {"id": name, "buyeruid": f"b-{name}"}
+    request["user"] = {"id": f"x-{name}", "buyeruid": name}
     if place.gdpr:
         request["user"]["consent"] = "made-up-consent-string"
     if index % 8 == 7:

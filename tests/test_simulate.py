@@ -22,6 +22,7 @@ from adcache.simulate import (
     bid_requests,
     bids,
     campaigns,
+    creatives,
     daily_curve,
     lognormal,
     sample_request,
@@ -44,7 +45,7 @@ def test_the_same_seed_gives_the_same_traffic_on_every_python():
     ]
     digest = hashlib.sha256(json.dumps(day).encode()).hexdigest()
 
-    assert "a4d8cc2d23eca7ba" == digest[:16]
+    assert "13800c7cc50d8789" == digest[:16]
 
 
 def test_another_seed_gives_other_traffic():
@@ -107,7 +108,7 @@ def test_a_user_lives_in_one_place():
     homes = {p.user_id: p.demographics["country"] for p in user_profiles(200)}
     for request in bid_requests(500, seed=9, users=200):
         if "user" in request:
-            home = homes[request["user"]["id"]]
+            home = homes[request["user"]["buyeruid"]]
             assert home == request["device"]["geo"]["country"]
 
 
@@ -229,3 +230,13 @@ def test_two_calls_share_nothing():
 def test_requests_are_made_one_by_one():
     """A generator: a million requests cost nothing until they are asked for."""
     assert 3 == len(list(islice(bid_requests(10**9), 3)))
+
+
+def test_every_campaign_has_an_ad_for_every_slot():
+    """The ads named by the campaigns exist, one for each kind of sample."""
+    made = {creative.creative_id: creative for creative in creatives(8)}
+    for campaign in campaigns(8):
+        own = [made[name] for name in campaign.creatives]
+
+        assert {campaign.campaign_id} == {creative.campaign_id for creative in own}
+        assert {"banner", "video", "audio", "native"} == {c.format for c in own}
