@@ -7,13 +7,17 @@ BIN := .venv/bin
 # Schools and firms often have certificates of their own: trust the machine's.
 UV = $(BIN)/uv --system-certs
 READY := .venv/.ready
+# The libraries that `make bench` measures against stay out of the course's .venv.
+BENCH := .venv-bench
+COMPILE = $(UV) pip compile pyproject.toml --universal --python-version 3.11 \
+	--generate-hashes --no-header --no-annotate --no-emit-index-url --upgrade --quiet
 # JupyterLab refuses to run as root unless told; containers often are root.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 LAB = $(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" $(AS_ROOT) \
 	--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab lab-server test bench lint notebooks exercises lock clean
+.PHONY: help setup lab lab-server test bench budgets lint notebooks exercises lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 20
@@ -29,8 +33,11 @@ lab-server: $(READY) ## the same, on a private Redis that stops with the lab
 test: $(READY) ## run everything that CI runs, with the time of each stage
 	@$(BIN)/python -m tools.stages
 
-bench: $(READY) ## measure the components against bare Redis commands
-	$(BIN)/python -m tools.bench
+bench: $(BENCH)/.ready ## measure against bare redis-py and peers (ARGS=--quick)
+	$(BENCH)/bin/python -m tools.bench $(ARGS)
+
+budgets: $(BENCH)/.ready ## the same, and fail when a goal is missed
+	$(BENCH)/bin/python -m tools.bench --budgets $(ARGS)
 
 lint: $(READY) ## style, spelling, types
 	@$(BIN)/python -m tools.stages lint
@@ -41,13 +48,12 @@ notebooks: $(READY) ## run lessons and solutions and store their outputs
 exercises: $(READY) ## write exercises/ anew from solutions/
 	$(BIN)/python -m tools.make_exercises
 
-lock: $(READY) ## renew requirements.txt within the ranges of pyproject.toml
-	$(UV) pip compile pyproject.toml --all-extras --universal \
-		--python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--no-emit-index-url --upgrade --output-file requirements.txt --quiet
+lock: $(READY) ## renew both requirements*.txt within the ranges of pyproject.toml
+	$(COMPILE) --extra course --extra dev --output-file requirements.txt
+	$(COMPILE) --extra bench --output-file requirements-bench.txt
 
 clean: ## remove .venv and what the tools leave behind
-	rm -rf .venv build dist artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench build dist artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find adcache tools tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # uv comes first, by its hash, through pip; it installs the rest in seconds.
@@ -69,3 +75,10 @@ $(READY): requirements.txt pyproject.toml
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps \
 		--no-build-isolation -e .
 	@touch $(READY)
+
+$(BENCH)/.ready: requirements-bench.txt $(READY)
+	@echo "Installing the libraries to compare with into $(BENCH) ..."
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(BENCH)
+	@$(UV) pip install --quiet --python $(BENCH)/bin/python --require-hashes \
+		-r requirements-bench.txt
+	@touch $@
