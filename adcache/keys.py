@@ -73,17 +73,22 @@ KEYS: dict[str, Key] = {
         "string",
         "longest window of the call",
     ),
+    "frequency_lease": Key(
+        "freq:lease:{{{user_id}}}:{lease_id}", "hash", "lease + notice horizon"
+    ),
     # Users (lessons 03, 08 and 15).
     "user_profile": Key("user:profile:{{{user_id}}}", "string", "ttl"),
-    "user_segments_of": Key("user:segments:{{{user_id}}}", "zset", "ttl"),
+    "user_activities": Key("user:activities:{{{user_id}}}", "zset", "ten minutes"),
+    "user_segments_of": Key("user:segments:{{{user_id}}}", "zset", "2 x segment ttl"),
     "user_sessions": Key("user:sessions:{{{user_id}}}", "zset", "longest session"),
     "user_suppressed": Key("user:suppressed:{{{user_id}}}", "string", "ttl"),
     "user_session": Key("session:{{{session_id}}}", "hash", "idle and absolute ttl"),
     "session_interests": Key("session:interests:{{{session_id}}}", "hash", "ttl"),
-    "user_segments": Key("segments:{{{segment_id}}}", "zset", "ttl"),
+    "session_events": Key("session:events:{{{session_id}}}", "list", "ttl"),
+    "user_segments": Key("segments:{{{segment_id}}}", "zset", "segment ttl"),
     # Campaigns, what they may spend, who finds them (lessons 05 and 10).
     "campaign": Key("campaign:{{{campaign_id}}}", "hash", "ttl"),
-    "campaign_index": Key("campaign:index:{{{campaign_id}}}", "set", "index ttl"),
+    "campaign_index": Key("campaign:index:{{{campaign_id}}}", "hash", "index ttl"),
     "campaign_spend": Key(
         "spend:{{{campaign_id}}}", "hash", "flight's end + notices", durable=True
     ),
@@ -98,6 +103,7 @@ KEYS: dict[str, Key] = {
     ),
     "targeting_index": Key("targeting:{{{interest}:{location}}}", "zset", "ttl"),
     "targeting_ads": Key("targeting:ads:{{{interest}:{location}}}", "hash", "ttl"),
+    "targeting_due": Key("targeting:due:{{{interest}:{location}}}", "zset", "ttl"),
     "ad_creative": Key("creative:{{{creative_id}}}", "string", "ttl"),
     # Numbers of a campaign (lesson 09).
     "performance_stats": Key(
@@ -114,10 +120,18 @@ KEYS: dict[str, Key] = {
     ),
     # Records of another system, kept close (lessons 04 and 11).
     "record": Key("record:{{{kind}:{record_id}}}", "string", "ttl with jitter"),
-    "record_lease": Key("record:lease:{{{kind}:{record_id}}}", "string", "lease"),
+    "record_lease": Key("record:lease:{{{kind}:{record_id}}}", "hash", "lease"),
+    # Write-back: what a kind still has to store, and its copies, in one slot.
+    "write_record": Key(
+        "write:record:{{{kind}}}:{record_id}", "string", "ttl with jitter"
+    ),
+    "write_lease": Key("write:lease:{{{kind}}}:{record_id}", "hash", "lease"),
     "write_queue": Key("write:queue:{{{kind}}}", "hash", "until stored", durable=True),
     "write_order": Key("write:order:{{{kind}}}", "zset", "until stored", durable=True),
-    "write_versions": Key("write:versions:{{{kind}}}", "hash", "none", durable=True),
+    "write_due": Key("write:due:{{{kind}}}", "zset", "until stored", durable=True),
+    "write_versions": Key("write:versions:{{{kind}}}", "string", "none", durable=True),
+    "loaded": Key("loaded:{{{kind}:{record_id}}}", "string", "ttl + stale"),
+    "loaded_lease": Key("loaded:lease:{{{kind}:{record_id}}}", "hash", "leases"),
 }
 
 
