@@ -58,5 +58,13 @@ class CommandRefused(AdCacheError, RuntimeError):
     """Redis answered with an error: wrong type, out of memory, read-only."""
 
 
+class UnreadableRecord(AdCacheError, ValueError):
+    """A stored value is not as adcache writes it: damaged, or another program's."""
+
+
+class LoaderFailed(AdCacheError, RuntimeError):
+    """A record could not be loaded, and there is no copy of it to serve."""
+
+
 class ServerNotFound(AdCacheError, FileNotFoundError):
     """No redis-server or valkey-server binary was found on this machine."""

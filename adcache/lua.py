@@ -35,6 +35,7 @@ COMPONENT_OF = {
     "segment": "profiles",
     "session": "sessions",
     "user": "privacy",
+    "write": "strategies",
 }
 _INCLUDE = re.compile(r"^-- include (\w+\.lua)$", re.MULTILINE)
 _SLOT = re.compile(r"^-- (KEYS|ARGV)\[(\d+)(\+?)\] +(\w+)", re.MULTILINE)
