@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from adcache.errors import InvalidValue, shown
+from adcache.errors import InvalidValue, UnreadableRecord, shown
 from adcache.models import CampaignData, Creative
 from adcache.money import from_micros
 
@@ -33,7 +33,7 @@ def decode_campaign(record: str, status: str, spent: str | None) -> CampaignData
     """Read a campaign; status and spent (micros) are those of now, not of then.
 
     Both change after the record was written, each in a field of its own.
-    Raises `InvalidValue` when the record is no campaign.
+    Raises `UnreadableRecord` when the record is no campaign.
     """
     campaign: CampaignData = _decoded(_CAMPAIGN, record, "campaign")
     campaign.status = status
@@ -50,7 +50,10 @@ def encode_creative(creative: Creative) -> str:
 
 
 def decode_creative(record: str | None) -> Creative | None:
-    """Read a creative; None when there is no record, or it says `UNKNOWN`."""
+    """Read a creative; None when there is no record, or it says `UNKNOWN`.
+
+    Raises `UnreadableRecord` when the record is no creative.
+    """
     if not record:
         return None
     creative: Creative | None = _decoded(_CREATIVE, record, "creative")
@@ -80,7 +83,7 @@ def _decoded(decoder: Any, record: str, name: str) -> Any:
     try:
         return decoder.decode(record)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise InvalidValue(
+        raise UnreadableRecord(
             f"{name} in Redis cannot be read ({error}); set it again, got "
             f"{shown(record)}"
         ) from None

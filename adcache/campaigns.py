@@ -24,7 +24,7 @@ from adcache.connection import RedisAdCache
 from adcache.errors import InvalidValue, shown
 from adcache.keys import decode_id
 from adcache.models import CampaignData, Creative
-from adcache.money import to_micros
+from adcache.money import Money, from_micros, to_micros
 from adcache.wire import Question
 
 AFTERMATH = 30 * 86_400  # seconds that the money counter outlives the flight
@@ -33,9 +33,9 @@ AFTERMATH = 30 * 86_400  # seconds that the money counter outlives the flight
 class CampaignState(msgspec.Struct, frozen=True):
     """May the campaign run now? True or False in an ``if``, with the reason inside.
 
-    `reason` is ``active``, or ``unknown``, ``not_active`` (its status),
-    ``not_started``, ``ended``, ``over_budget``, ``over_daily``. `bid` is the
-    CPM in micros.
+    `reason` is "active", or why not: "unknown", "paused", "inactive" (another
+    status), "not started", "ended", "lost" (its spend counter is gone), "budget"
+    or "daily budget" (all spent). `bid` is the CPM in micros.
     """
 
     active: bool
@@ -44,6 +44,23 @@ class CampaignState(msgspec.Struct, frozen=True):
 
     def __bool__(self) -> bool:
         return self.active
+
+
+class SpendUpdate(msgspec.Struct, frozen=True):
+    """Was the amount charged? True or False in an ``if``, with the reason inside.
+
+    `reason` is "charged", or why not: "unknown" (no such campaign), "budget" (no
+    room for it), "lost" (its spend counter is gone) or "taken" (the operation id
+    is that of a reservation). `spent` and `left` are in currency units.
+    """
+
+    charged: bool
+    reason: str
+    spent: float
+    left: float
+
+    def __bool__(self) -> bool:
+        return self.charged
 
 
 class CampaignCache:
@@ -119,6 +136,41 @@ class CampaignCache:
         change, *creatives = self.cache.wire.trip([question, *known])
         self.index.spread(
             campaign.campaign_id, change, [each for each in creatives if each]
+        )
+
+    def update_campaign_spend(
+        self,
+        campaign_id: str,
+        spend_amount: Money,
+        *,
+        operation_id: str | None = None,
+        remember: Seconds = 86_400,
+    ) -> SpendUpdate:
+        """Charge an amount (currency units), if what is left of the budget covers it.
+
+        With an `operation_id` a retry is answered as the first call was and
+        charges nothing, for `remember` seconds; without, do not retry. An unknown
+        campaign is refused and nothing is created. Raises `InvalidValue` for an
+        amount that is negative or no number.
+        """
+        keys = {"campaign_id": campaign_id, "reservation_id": operation_id or ""}
+        known = operation_id is not None
+        reply = self.cache.lua_scripts["budget_charge"](
+            campaign=self._key("campaign", campaign_id),
+            spend=self._key("campaign_spend", campaign_id),
+            leases=self._key("budget_leases", campaign_id),
+            ledger=[self.cache.get_key("budget_ledger", **keys)] if known else [],
+            now_ms=self.cache.now_ms(),
+            amount=to_micros(spend_amount, "spend_amount"),
+            horizon_ms=to_ms(remember, "remember"),
+            safe=known,
+        )
+        verdict, spent, left = reply
+        return SpendUpdate(
+            verdict == "charged",
+            verdict,
+            from_micros(int(spent)),
+            from_micros(int(left)),
         )
 
     def set_status(self, campaign_id: str, status: str) -> bool:
