@@ -6,24 +6,30 @@
 2
 """
 
+from adcache.ad_line import AdLine
 from adcache.bid_results import AuctionDeal, AuctionOpened, BidResult, Claim
 from adcache.bidding import RealTimeBiddingCache
 from adcache.bidding_requests import BidRequestCache
+from adcache.campaigns import CampaignCache, CampaignState, SpendUpdate
 from adcache.clock import ManualClock
 from adcache.connection import CacheConfig, RedisAdCache, connect
+from adcache.creatives import CreativeCache
 from adcache.errors import (
     AccessDenied,
     AdCacheError,
     CommandRefused,
     InvalidBidRequest,
     InvalidValue,
+    LoaderFailed,
     RedisTimeout,
     RedisUnavailable,
     ServerNotFound,
     UnknownKey,
+    UnreadableRecord,
 )
-from adcache.frequency import Cap, CapDecision, FrequencyCapManager
-from adcache.models import CampaignData, UserProfile
+from adcache.frequency import FrequencyCapManager
+from adcache.frequency_caps import Cap, CapDecision, Confirmation, LeaseDecision
+from adcache.models import CampaignData, Creative, UserProfile
 from adcache.money import from_micros, impression_cost, to_micros
 from adcache.openrtb import (
     BidRequest,
@@ -31,37 +37,77 @@ from adcache.openrtb import (
     decode_bid_request,
     encode_bid_response,
 )
+from adcache.pacing import BudgetPacer
+from adcache.pacing_results import (
+    BudgetNotice,
+    BudgetStatus,
+    Reservation,
+    Settlement,
+)
+from adcache.profiles import ActivityResult, UserProfileCache
+from adcache.refresh import early_refresh, early_refresh_probability, jittered
+from adcache.stampede import ReadThrough
+from adcache.strategies import CacheStrategy, RecordCache
+from adcache.strategies_queue import Flushed, WriteLag
+from adcache.strategies_records import SqliteRecords, SystemOfRecord
 
 __all__ = [
     "AccessDenied",
+    "ActivityResult",
     "AdCacheError",
+    "AdLine",
     "AuctionDeal",
     "AuctionOpened",
     "BidRequest",
     "BidRequestCache",
     "BidResponse",
     "BidResult",
+    "BudgetNotice",
+    "BudgetPacer",
+    "BudgetStatus",
     "CacheConfig",
+    "CacheStrategy",
+    "CampaignCache",
     "CampaignData",
+    "CampaignState",
     "Cap",
     "CapDecision",
     "Claim",
     "CommandRefused",
+    "Confirmation",
+    "Creative",
+    "CreativeCache",
+    "Flushed",
     "FrequencyCapManager",
     "InvalidBidRequest",
     "InvalidValue",
+    "LeaseDecision",
+    "LoaderFailed",
     "ManualClock",
+    "ReadThrough",
     "RealTimeBiddingCache",
+    "RecordCache",
     "RedisAdCache",
     "RedisTimeout",
     "RedisUnavailable",
+    "Reservation",
     "ServerNotFound",
+    "Settlement",
+    "SpendUpdate",
+    "SqliteRecords",
+    "SystemOfRecord",
     "UnknownKey",
+    "UnreadableRecord",
     "UserProfile",
+    "UserProfileCache",
+    "WriteLag",
     "connect",
     "decode_bid_request",
+    "early_refresh",
+    "early_refresh_probability",
     "encode_bid_response",
     "from_micros",
     "impression_cost",
+    "jittered",
     "to_micros",
 ]

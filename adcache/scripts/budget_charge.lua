@@ -40,7 +40,7 @@ while more and campaign.budget - account.spent - account.reserved < amount do
 end
 local fits = campaign.budget - account.spent - account.reserved >= amount
 if fits then spend(account, amount) end
-save(account, now, math.max(now, campaign.end_ms), horizon)
+if fits or account.swept then save(account, now, math.max(now, campaign.end_ms), horizon) end
 if fits and KEYS[4] then
   write_entry({ state = 'charged', amount = amount, lease = now, cost = amount, over = 0,
     late = 0, note = '' }, now, horizon)

@@ -4,6 +4,7 @@ local function sweep(account, now)
   if #ended == 0 then return false end
   for _, member in ipairs(ended) do give_back(account, tonumber(member:match('^%d+'))) end
   redis.call('ZREM', KEYS[3], unpack(ended))
+  account.swept = true
   return #ended == BATCH
 end
 
@@ -25,7 +26,9 @@ local function save(account, now, last_ms, horizon)
   if last_ms + horizon > account.until_ms then
     account.until_ms = last_ms + horizon
     redis.call('HSET', KEYS[2], 'until_ms', text(account.until_ms))
-    redis.call('PEXPIRE', KEYS[2], text(account.until_ms - now))
-    redis.call('PEXPIRE', KEYS[3], text(account.until_ms - now))
+    for i = 2, 3 do
+      local life = account.until_ms - now
+      if redis.call('PTTL', KEYS[i]) < life then redis.call('PEXPIRE', KEYS[i], text(life)) end
+    end
   end
 end
