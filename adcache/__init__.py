@@ -10,7 +10,8 @@ from adcache.ad_line import AdLine
 from adcache.bid_results import AuctionDeal, AuctionOpened, BidResult, Claim
 from adcache.bidding import RealTimeBiddingCache
 from adcache.bidding_requests import BidRequestCache
-from adcache.campaigns import CampaignCache, CampaignState, SpendUpdate
+from adcache.campaigns import CampaignCache
+from adcache.campaigns_results import CampaignState, SpendUpdate
 from adcache.clock import ManualClock
 from adcache.connection import CacheConfig, RedisAdCache, connect
 from adcache.creatives import CreativeCache

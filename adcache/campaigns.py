@@ -8,8 +8,6 @@ must survive that; its copies in the targeting index are what ad servers read.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from adcache.ad_line import (
     ALL_LOCATIONS,
     ANY_INTEREST,
@@ -19,48 +17,16 @@ from adcache.ad_line import (
 from adcache.ad_records import decode_campaign, encode_campaign, json_text
 from adcache.budget_days import day_offsets, pacing_curve
 from adcache.campaigns_index import Change, TargetingIndex, cells_of
+from adcache.campaigns_results import CampaignState, SpendUpdate
 from adcache.clock import Seconds, to_epoch_ms, to_ms
 from adcache.connection import RedisAdCache
 from adcache.errors import InvalidValue, shown
 from adcache.keys import decode_id
 from adcache.models import CampaignData, Creative
-from adcache.money import Money, from_micros, to_micros
+from adcache.money import Money, to_micros
 from adcache.wire import Question
 
 AFTERMATH = 30 * 86_400  # seconds that the money counter outlives the flight
-
-
-class CampaignState(msgspec.Struct, frozen=True):
-    """May the campaign run now? True or False in an ``if``, with the reason inside.
-
-    `reason` is "active", or why not: "unknown", "paused", "inactive" (another
-    status), "not started", "ended", "lost" (its spend counter is gone), "budget"
-    or "daily budget" (all spent). `bid` is the CPM in micros.
-    """
-
-    active: bool
-    reason: str
-    bid: int
-
-    def __bool__(self) -> bool:
-        return self.active
-
-
-class SpendUpdate(msgspec.Struct, frozen=True):
-    """Was the amount charged? True or False in an ``if``, with the reason inside.
-
-    `reason` is "charged", or why not: "unknown" (no such campaign), "budget" (no
-    room for it), "lost" (its spend counter is gone) or "taken" (the operation id
-    is that of a reservation). `spent` and `left` are in currency units.
-    """
-
-    charged: bool
-    reason: str
-    spent: float
-    left: float
-
-    def __bool__(self) -> bool:
-        return self.charged
 
 
 class CampaignCache:
@@ -165,13 +131,7 @@ class CampaignCache:
             horizon_ms=to_ms(remember, "remember"),
             safe=known,
         )
-        verdict, spent, left = reply
-        return SpendUpdate(
-            verdict == "charged",
-            verdict,
-            from_micros(int(spent)),
-            from_micros(int(left)),
-        )
+        return SpendUpdate.read(reply)
 
     def set_status(self, campaign_id: str, status: str) -> bool:
         """Pause a campaign (any status but "active"), or let it run again.
@@ -265,7 +225,7 @@ class CampaignCache:
     def ask_state(self, campaign_id: str) -> Question[CampaignState]:
         """Ask whether a campaign may run now, and why not."""
         return self.cache.lua_scripts["campaign_active"].question(
-            _state,
+            CampaignState.read,
             safe=True,
             campaign=self._key("campaign", campaign_id),
             spend=self._key("campaign_spend", campaign_id),
@@ -291,11 +251,6 @@ class CampaignCache:
 
     def _key(self, pattern: str, campaign_id: str) -> str:
         return self.cache.get_key(pattern, campaign_id=campaign_id)
-
-
-def _state(reply: Sequence[str]) -> CampaignState:
-    reason, bid = reply
-    return CampaignState(reason == "active", reason, int(bid))
 
 
 def _criteria(criteria: Mapping[str, Any]) -> tuple[list[str], list[str]]:
