@@ -7,53 +7,23 @@ servers that find one place left, one gets it.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import msgspec
-
 from adcache.clock import Seconds, to_ms
 from adcache.connection import RedisAdCache
 from adcache.errors import InvalidValue, shown
+from adcache.frequency_caps import (
+    Cap,
+    CapDecision,
+    Confirmation,
+    LeaseDecision,
+    refuse_bad_limit,
+)
+from adcache.frequency_leases import LEASE_TTL, NOTICE_HORIZON, CapLeases, Choice
+from adcache.frequency_questions import ALGORITHMS, CapQuestions
 from adcache.keys import encode_id
+from adcache.wire import Question
 
-MAX_LIMIT = 1_000_000
-ALGORITHMS = {  # name -> what a field's name ends with; "{}" is the window in ms
-    "fixed": ":{}",
-    "sliding_counter": ":{}:s",
-    "sliding_log": ":log",
-}
-
-
-class Cap(msgspec.Struct, frozen=True):
-    """At most `limit` impressions in `window` seconds (int, float, timedelta)."""
-
-    limit: int
-    window: Seconds
-
-    def __post_init__(self) -> None:
-        _refuse_bad_limit(self.limit)
-        to_ms(self.window, "window")
-
-
-class CapDecision(msgspec.Struct, frozen=True):
-    """May the ad be shown? True or False in an ``if``, with the reason inside.
-
-    The figures are those of the cap that decided: the one that blocks longest,
-    or the one with the least room. `retry_after` is in seconds: 0.0 when
-    allowed, None when waiting does not help (limit 0, or a refunded id).
-    """
-
-    allowed: bool
-    count: int
-    limit: int
-    window: float
-    retry_after: float | None = 0.0
-
-    @property
-    def remaining(self) -> int:
-        """Impressions that this cap still allows."""
-        return max(0, self.limit - self.count)
-
-    def __bool__(self) -> bool:
-        return self.allowed
+__all__ = ["ALGORITHMS", "Cap", "CapDecision", "FrequencyCapManager"]
+Campaigns = Mapping[str, Sequence[Cap]]  # ids, and the caps of each
 
 
 class FrequencyCapManager:
@@ -63,13 +33,23 @@ class FrequencyCapManager:
     ``sliding_counter`` (an estimate over two windows) and ``sliding_log``
     (exact; keeps the time of every impression). Time is the server's.
 
+    Caps count impressions, not bids. `lease` holds a place from the bid until
+    `confirm` counts it or `release` gives it back, with ``fixed`` only. What
+    became of a lease is known for `notice_horizon` seconds after it.
+
     >>> from adcache import connect
     >>> caps = FrequencyCapManager(connect("fakeredis://"))
     >>> [bool(caps.check_frequency_cap("ada", "coffee", limit=1)) for _ in "ab"]
     [True, False]
     """
 
-    def __init__(self, redis_cache: RedisAdCache, algorithm: str = "fixed") -> None:
+    def __init__(
+        self,
+        redis_cache: RedisAdCache,
+        algorithm: str = "fixed",
+        *,
+        notice_horizon: Seconds = NOTICE_HORIZON,
+    ) -> None:
         if algorithm not in ALGORITHMS:
             known = ", ".join(ALGORITHMS)
             raise InvalidValue(
@@ -77,9 +57,10 @@ class FrequencyCapManager:
             )
         self.cache = redis_cache
         self.algorithm = algorithm
-        self._field_end = ALGORITHMS[algorithm]
         self._count_one_script = redis_cache.lua_scripts["frequency_cap"]
-        self._script = redis_cache.lua_scripts[f"frequency_{algorithm}"]
+        self._questions = CapQuestions(redis_cache, algorithm)
+        self._key = self._questions.key
+        self._leases = CapLeases(redis_cache, algorithm, notice_horizon)
 
     def check_frequency_cap(
         self,
@@ -108,7 +89,7 @@ class FrequencyCapManager:
     def check_many(
         self,
         user_id: str,
-        campaigns: Mapping[str, Sequence[Cap]],
+        campaigns: Campaigns,
         *,
         impression_id: str | None = None,
     ) -> dict[str, CapDecision]:
@@ -131,7 +112,7 @@ class FrequencyCapManager:
     def peek_many(
         self,
         user_id: str,
-        campaigns: Iterable[str] | Mapping[str, Sequence[Cap]],
+        campaigns: Iterable[str] | Campaigns,
         limit: int = 3,
         window: Seconds = 86400,
     ) -> dict[str, CapDecision]:
@@ -145,6 +126,116 @@ class FrequencyCapManager:
         if not isinstance(campaigns, Mapping):
             campaigns = dict.fromkeys(campaigns, (Cap(limit, window),))
         return self._ask(user_id, campaigns, None, look=True)
+
+    def ask_peek(
+        self, user_id: str, campaigns: Campaigns
+    ) -> Question[dict[str, CapDecision]]:
+        """Prepare `peek_many` for a trip that carries more questions."""
+        return self._questions.ask(user_id, campaigns, None, look=True)
+
+    def lease(
+        self,
+        user_id: str,
+        campaigns: Campaigns,
+        lease_id: str,
+        ttl: Seconds = LEASE_TTL,
+    ) -> dict[str, LeaseDecision]:
+        """Hold a place of each campaign that has one, from bid to impression.
+
+        For `ttl` seconds, or until `confirm` or `release`, the place counts in
+        every window of its campaign, for all checks. Asked again, as for a
+        second imp of the request, a lease id takes no second place. What
+        became of it is known `notice_horizon` seconds longer. A suppressed
+        user gets none. Fixed windows only; raises `InvalidValue`.
+        """
+        question = self.ask_lease(user_id, campaigns, lease_id, ttl)
+        return self.cache.wire.ask(question) if campaigns else {}
+
+    def ask_lease(
+        self,
+        user_id: str,
+        campaigns: Campaigns,
+        lease_id: str,
+        ttl: Seconds = LEASE_TTL,
+    ) -> Question[dict[str, LeaseDecision]]:
+        """Prepare `lease` for a trip that carries more questions."""
+        return self._leases.ask_lease(user_id, campaigns, lease_id, ttl)
+
+    def lease_best(
+        self,
+        user_id: str,
+        choices: Sequence[Choice],
+        lease_id: str,
+        ttl: Seconds = LEASE_TTL,
+    ) -> list[str | None]:
+        """Lease the best allowed campaign of each choice, in one trip.
+
+        A choice is what may be shown in one imp: [(campaign_id, caps), ...],
+        best first; no caps (an empty list) means that it is always allowed.
+        The first choice chooses first. A campaign that an earlier one took is
+        passed over, unless nothing else is allowed: then both share one lease
+        and one place. None where nothing is allowed. Otherwise as `lease`.
+        """
+        question = self.ask_lease_best(user_id, choices, lease_id, ttl)
+        return self.cache.wire.ask(question)
+
+    def ask_lease_best(
+        self,
+        user_id: str,
+        choices: Sequence[Choice],
+        lease_id: str,
+        ttl: Seconds = LEASE_TTL,
+    ) -> Question[list[str | None]]:
+        """Prepare `lease_best` for a trip that carries more questions."""
+        return self._leases.ask_best(user_id, choices, lease_id, ttl)
+
+    def confirm(
+        self,
+        user_id: str,
+        campaign_id: str,
+        lease_id: str,
+        *,
+        caps: Sequence[Cap] | None = None,
+    ) -> Confirmation:
+        """Count the impression of a lease in all its caps, once.
+
+        The windows open now, not at the bid. The impression happened: a lease
+        that has ended or was given back is counted all the same, and the
+        answer says so. With `caps` also one that nobody knows (any more) is.
+        Duplicates count nothing, for the longest window and at least
+        `notice_horizon` seconds.
+        """
+        question = self.ask_confirm(user_id, campaign_id, lease_id, caps=caps)
+        return self.cache.wire.ask(question)
+
+    def ask_confirm(
+        self,
+        user_id: str,
+        campaign_id: str,
+        lease_id: str,
+        *,
+        caps: Sequence[Cap] | None = None,
+    ) -> Question[Confirmation]:
+        """Prepare `confirm` for a trip that carries more questions."""
+        return self._leases.ask_confirm(user_id, campaign_id, lease_id, caps)
+
+    def release(self, user_id: str, campaign_id: str, lease_id: str) -> bool:
+        """Give a lease's place back, for instance after a lost auction.
+
+        True when it was given back now; False when there was nothing to give:
+        unknown, ended, confirmed, or given back before. A later `lease` by
+        this id is refused.
+        """
+        return self.cache.wire.ask(self.ask_release(user_id, campaign_id, lease_id))
+
+    def ask_release(
+        self,
+        user_id: str,
+        campaign_id: str,
+        lease_id: str,
+    ) -> Question[bool]:
+        """Prepare `release` for a trip that carries more questions."""
+        return self._leases.ask_release(user_id, campaign_id, lease_id)
 
     def refund(self, user_id: str, campaign_id: str, impression_id: str) -> bool:
         """Give a counted impression back, for instance after a lost auction.
@@ -162,7 +253,7 @@ class FrequencyCapManager:
         return bool(reply)
 
     def reset_frequency_cap(self, user_id: str, campaign_id: str) -> bool:
-        """Forget all windows of this user and campaign, of every algorithm.
+        """Forget all windows of this user and campaign, and its open leases.
 
         True when there was something to forget.
         """
@@ -178,7 +269,7 @@ class FrequencyCapManager:
         self, user_id: str, campaign_id: str, limit: int, window: Seconds
     ) -> CapDecision:
         """The usual case, with the shortest script."""
-        _refuse_bad_limit(limit)
+        refuse_bad_limit(limit)
         window_ms = to_ms(window, "window")
         allowed, count, wait_ms = self._count_one_script(
             windows=self.cache.get_key("frequency_cap", user_id=user_id),
@@ -193,92 +284,9 @@ class FrequencyCapManager:
     def _ask(
         self,
         user_id: str,
-        campaigns: Mapping[str, Sequence[Cap]],
+        campaigns: Campaigns,
         impression_id: str | None,
         look: bool = False,
     ) -> dict[str, CapDecision]:
-        """Lay out keys and arguments, run the script, read its flat answer."""
-        args: list[str | int] = []
-        asked: list[tuple[str, Sequence[Cap]]] = []
-        for campaign_id, wanted in campaigns.items():
-            campaign = encode_id(campaign_id, "campaign_id")
-            caps = _valid_caps(campaign_id, wanted)
-            args.append(len(caps))
-            for cap in caps:
-                window_ms = to_ms(cap.window)
-                field = campaign + self._field_end.format(window_ms)
-                args += (field, cap.limit, window_ms)
-            asked.append((campaign_id, caps))
-        if not asked:
-            return {}
-        keys = self._keys_of(user_id, campaigns, impression_id)
-        reply = self._script(
-            windows=self.cache.get_key("frequency_cap", user_id=user_id),
-            now_ms=self.cache.now_ms(),
-            mode=0 if look else 1 if impression_id is None else 2,
-            caps=args,
-            safe=look or impression_id is not None,
-            **keys,
-        )
-        return {
-            campaign_id: _decision(caps, reply[4 * i : 4 * i + 4])
-            for i, (campaign_id, caps) in enumerate(asked)
-        }
-
-    def _keys_of(
-        self, user_id: str, campaigns: Iterable[str], impression_id: str | None
-    ) -> dict[str, list[str]]:
-        """Keys beside the user's hash: records of ids, and for the log its logs."""
-        keys: list[str] = []
-        for campaign_id in campaigns:
-            if self.algorithm == "sliding_log":
-                keys.append(self._key("frequency_log", user_id, campaign_id))
-                if impression_id is None:  # the script counts keys in pairs
-                    keys.append(keys[-1])
-            if impression_id is not None:
-                ids = (user_id, campaign_id, impression_id)
-                keys.append(self._key("frequency_impression", *ids))
-        return {"logs" if self.algorithm == "sliding_log" else "records": keys}
-
-    def _key(self, pattern: str, user_id: str, campaign_id: str, *rest: str) -> str:
-        ids = {"user_id": user_id, "campaign_id": campaign_id}
-        if rest:
-            ids["impression_id"] = rest[0]
-        return self.cache.get_key(pattern, **ids)
-
-
-def _refuse_bad_limit(limit: int) -> None:
-    if isinstance(limit, bool) or not isinstance(limit, int):
-        raise InvalidValue(f"limit must be a whole number, got {shown(limit)}")
-    if not 0 <= limit <= MAX_LIMIT:
-        raise InvalidValue(f"limit must be 0 to {MAX_LIMIT:,}, got {shown(limit)}")
-
-
-def _valid_caps(campaign_id: str, wanted: Iterable[Cap]) -> Sequence[Cap]:
-    """At least one `Cap`, and of several with one window the strictest."""
-    caps = tuple(wanted) if isinstance(wanted, Iterable) else ()
-    if not caps or not all(isinstance(cap, Cap) for cap in caps):
-        raise InvalidValue(
-            f"caps of campaign {campaign_id!r} must be a list such as "
-            f"[Cap(3, 3600)], got {shown(wanted)}"
-        )
-    return _strictest(caps) if len(caps) > 1 else caps
-
-
-def _strictest(caps: Sequence[Cap]) -> Sequence[Cap]:
-    """Of several caps with one window only the lowest limit matters."""
-    lowest: dict[int, Cap] = {}
-    for cap in caps:
-        window_ms = to_ms(cap.window)
-        if window_ms not in lowest or cap.limit < lowest[window_ms].limit:
-            lowest[window_ms] = cap
-    return tuple(lowest.values())
-
-
-def _decision(caps: Sequence[Cap], answer: Sequence[int]) -> CapDecision:
-    verdict, index, count, wait_ms = answer
-    cap = caps[min(index, len(caps)) - 1]
-    window = to_ms(cap.window) / 1000
-    never = wait_ms < 0 or verdict == 2  # 2: the id was refunded
-    retry_after = None if never else wait_ms / 1000
-    return CapDecision(verdict == 1, count, cap.limit, window, retry_after)
+        question = self._questions.ask(user_id, campaigns, impression_id, look)
+        return self.cache.wire.ask(question) if campaigns else {}

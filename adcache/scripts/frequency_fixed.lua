@@ -12,30 +12,10 @@
 -- include clock.lua
 -- include hash_clock.lua
 -- include upkeep.lua
-local windows, now = KEYS[1], clock(ARGV[1])
-local timeless = not now or ARGV[1] == '' and redis.call('HEXISTS', windows, '~end') == 1
-if timeless then now = clock_of(windows) end
-
+-- include leases.lua
+-- include windows_clock.lua
 local function record_of(campaign) return KEYS[1 + campaign] end
 
--- Fills in cap.count, and cap.wait: ms until there is room, 0 when there is.
-local function look(cap)
-  local state = redis.call('HGET', windows, cap.field)
-  if state then
-    local expiry, count = state:match('^(%d+) (%d+)$')
-    if tonumber(expiry) > now then
-      cap.expiry, cap.count = tonumber(expiry), tonumber(count)
-    end
-  end
-  if cap.count >= cap.limit then cap.wait = (cap.expiry or now + 1) - now end
-end
-
--- Raises the count; returns how many ms the hash must live, and 1 for a new field.
-local function count(cap)
-  cap.expiry = cap.expiry or now + cap.window
-  cap.count, cap.mark = cap.count + 1, text(cap.expiry)
-  local state = cap.mark .. ' ' .. cap.count
-  return cap.expiry - now, redis.call('HSET', windows, cap.field, state)
-end
-
+-- include fixed_window.lua
+-- include tightest.lua
 -- include caps.lua

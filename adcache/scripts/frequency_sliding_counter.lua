@@ -50,4 +50,5 @@ local function count(cap)
   return gone - now, redis.call('HSET', windows, cap.field, state)
 end
 
+-- include tightest.lua
 -- include caps.lua

@@ -46,4 +46,5 @@ local function count(cap)
   return longest, redis.call('HSET', windows, cap.field, state)
 end
 
+-- include tightest.lua
 -- include caps.lua

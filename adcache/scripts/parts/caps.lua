@@ -3,21 +3,10 @@
 local counting, remembering = ARGV[2] ~= '0', ARGV[2] == '2'
 
 local function decide(caps)
-  local worst = caps[1]
-  for _, cap in ipairs(caps) do
-    look(cap)
-    if cap.limit == 0 then cap.wait = math.huge end
-    local tighter = cap.limit - cap.count < worst.limit - worst.count
-    if cap.wait > worst.wait or cap.wait == worst.wait and tighter then worst = cap end
-  end
+  local worst = tightest(caps)
   local allowed = worst.wait == 0
-  for _, cap in ipairs(allowed and counting and caps or {}) do
-    local life, grown = count(cap)
-    keep(windows, life, now, timeless)
-    if grown == 1 then sweep(windows, now) end
-  end
-  local wait = worst.wait == math.huge and -1 or math.ceil(worst.wait)
-  return allowed, { allowed and 1 or 0, worst.index, worst.count, wait }
+  if allowed and counting then count_in(caps) end
+  return allowed, { allowed and 1 or 0, worst.index, worst.count + worst.held, whole(worst.wait) }
 end
 
 local reply, at, campaign = {}, 3, 0
@@ -26,7 +15,7 @@ while ARGV[at] do
   campaign = campaign + 1
   for i = 1, tonumber(ARGV[at]) do
     local from = at + 3 * i - 2
-    caps[i] = { index = i, campaign = campaign, count = 0, wait = 0,
+    caps[i] = { index = i, campaign = campaign, count = 0, held = 0, wait = 0,
       field = ARGV[from], limit = tonumber(ARGV[from + 1]), window = tonumber(ARGV[from + 2]) }
     longest = math.max(longest, caps[i].window)
   end

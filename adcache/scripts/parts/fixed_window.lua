@@ -1,0 +1,25 @@
+-- Fills in cap.count, and cap.wait: ms until there is room, 0 when there is. An
+-- open lease takes a place in each window of its campaign (cap.held of them).
+local function look(cap)
+  local leases = cap.field:match('[^:]+') .. '~leases'
+  local row = redis.call('HMGET', windows, cap.field, leases)
+  if row[1] then
+    local expiry, count = row[1]:match('^(%d+) (%d+)$')
+    if tonumber(expiry) > now then
+      cap.expiry, cap.count = tonumber(expiry), tonumber(count)
+    end
+  end
+  local open = leases_of(row[2], now)
+  cap.held = #open
+  if cap.count + #open >= cap.limit then
+    cap.wait = room_at(open, cap.count, cap.limit, cap.expiry or now + 1) - now
+  end
+end
+
+-- Raises the count; returns how many ms the hash must live, and 1 for a new field.
+local function count(cap)
+  cap.expiry = cap.expiry or now + cap.window
+  cap.count, cap.mark = cap.count + 1, text(cap.expiry)
+  local state = cap.mark .. ' ' .. cap.count
+  return cap.expiry - now, redis.call('HSET', windows, cap.field, state)
+end
