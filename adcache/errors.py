@@ -10,7 +10,7 @@ def shown(value: object) -> str:
     """Write a value as an error message shows it: never longer than a line."""
     try:
         text = repr(value)
-    except ValueError:  # Python refuses to print a number of 5000 digits
+    except (ValueError, RecursionError):  # a number of 5000 digits, lists in lists
         text = f"a {type(value).__name__} too long to print"
     return text if len(text) <= 80 else text[:77] + "..."
 
