@@ -10,6 +10,7 @@ import difflib
 import re
 import string
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from adcache.errors import InvalidValue, UnknownKey, shown
@@ -135,6 +136,13 @@ KEYS: dict[str, Key] = {
 }
 
 
+@lru_cache(maxsize=256)
+def _names(template: str) -> frozenset[str]:
+    """Names of the ids in a template."""
+    parts = string.Formatter().parse(template)
+    return frozenset(name for _, name, _, _ in parts if name)
+
+
 class KeySpace:
     """Builds keys below one namespace; namespaces never see each other's keys.
 
@@ -145,6 +153,7 @@ class KeySpace:
     def __init__(self, namespace: str) -> None:
         self._prefix = encode_id(namespace, "namespace") + ":"
         self.patterns = {name: key.template for name, key in KEYS.items()}
+        self._recipes: dict[str, tuple[tuple[str, ...], str]] = {}  # by template
 
     def key(self, pattern: str, **ids: str) -> str:
         """Build the key of `pattern`, a name in the table or a template of yours.
@@ -153,6 +162,9 @@ class KeySpace:
         `InvalidValue` for an id that is empty or not text.
         """
         template = self.patterns.get(pattern, pattern)
+        names, recipe = self._recipes.get(template, ((), ""))
+        if len(names) == len(ids) and names == tuple(ids):  # as it was built before
+            return recipe % tuple([encode_id(ids[name], name) for name in names])
         encoded = {name: encode_id(value, name) for name, value in ids.items()}
         row = KEYS.get(pattern)
         try:
@@ -163,13 +175,21 @@ class KeySpace:
             raise UnknownKey(f"{pattern!r} is not a key template") from None
         if len(ids) > 1 or row is None:
             self._refuse_strangers(pattern, template, set(ids))
+        if template in self.patterns.values():
+            self._remember(template, tuple(ids))
         return self._prefix + key
+
+    def _remember(self, template: str, names: tuple[str, ...]) -> None:
+        """Keep a template of the table ready for ids that come in this order."""
+        parts = [
+            head.replace("%", "%%") + ("" if name is None else f"%({name})s")
+            for head, name, _, _ in string.Formatter().parse(self._prefix_free(template))
+        ]
 
     def _refuse_strangers(self, pattern: str, template: str, given: set[str]) -> None:
         """An id that changes nothing would put two users into one key."""
-        wanted = {name for _, name, _, _ in string.Formatter().parse(template) if name}
         row = KEYS.get(pattern)
-        strangers = given - wanted - set(row.also if row else ())
+        strangers = given - _names(template) - set(row.also if row else ())
         if strangers:
             close = difflib.get_close_matches(pattern, self.patterns, n=1)
             hint = f"; did you mean {close[0]!r}?" if close and not row else ""
