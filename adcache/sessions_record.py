@@ -38,11 +38,13 @@ def user_data_json(user_data: dict[str, Any]) -> str:
         msgspec.json.decode(text)
         named_by_text = _keys_are_text(user_data)
     except (TypeError, ValueError, RecursionError) as error:
+        # The data themselves are not shown: they are personal.
         raise InvalidValue(
-            f"user_data must be what JSON can hold ({error}), got {shown(user_data)}"
+            f"user_data must be what JSON can hold: {error}; turn other values into "
+            "text or numbers first"
         ) from None
     if not named_by_text:  # json would turn 7 and True into "7" and "true"
-        raise InvalidValue(f"user_data needs text for keys, got {shown(user_data)}")
+        raise InvalidValue("user_data needs text for keys; str() makes it text")
     return text
 
 

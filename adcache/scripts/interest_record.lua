@@ -17,6 +17,7 @@
 local interests, events, now, event = KEYS[1], KEYS[2], clock(ARGV[1]), ARGV[6]
 local half, ttl, most = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 if not now then return redis.error_reply('NOTIME this Redis user may not ask for TIME') end
+if #ARGV < 8 then return 0 end
 if ARGV[5] == '1' then
   local expires = redis.call('HGET', KEYS[3], 'expires_ms')
   if not expires or now >= tonumber(expires) then return -1 end
@@ -28,7 +29,6 @@ if event ~= '' then
   redis.call('LPUSH', events, event)
   redis.call('LTRIM', events, 0, ARGV[7] - 1)
 end
-if #ARGV < 8 then return 0 end
 
 -- What a field is worth now. A clock that was set back makes nothing grow.
 local function worth(state)
