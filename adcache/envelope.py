@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from adcache.errors import InvalidValue, shown
+from adcache.errors import InvalidValue, UnreadableRecord, shown
 
 _CANNOT = (TypeError, ValueError, RecursionError, msgspec.MsgspecError)
 
@@ -42,11 +42,27 @@ def to_json(value: Any, what: str) -> str:
 
 
 def from_json(body: str) -> Any:
-    """Read what `to_json` wrote: '' is None."""
-    return msgspec.json.decode(body) if body else None
+    """Read what `to_json` wrote: '' is None. Raises `UnreadableRecord`."""
+    try:
+        return msgspec.json.decode(body) if body else None
+    except msgspec.DecodeError as error:
+        raise _damaged(body) from error
 
 
 def open_envelope(text: str) -> tuple[int, int, int, str]:
-    """Split a copy into fresh until (ms since 1970), load time (ms), version, JSON."""
-    fresh_until, load_ms, version, body = text.split(" ", 3)
-    return int(fresh_until), int(load_ms), int(version), body
+    """Split a copy into fresh until (ms since 1970), load time (ms), version, JSON.
+
+    Raises `UnreadableRecord`.
+    """
+    try:
+        fresh_until, load_ms, version, body = text.split(" ", 3)
+        return int(fresh_until), int(load_ms), int(version), body
+    except ValueError as error:
+        raise _damaged(text) from error
+
+
+def _damaged(text: str) -> UnreadableRecord:
+    return UnreadableRecord(
+        f"a copy in Redis is not as adcache writes it: {shown(text)}; write the "
+        "record anew, or remove the key"
+    )
