@@ -2,7 +2,8 @@
 -- One field holds them, "expiry_ms lease ...", the last to end in front.
 local function leases_of(state, now)
   local open = {}
-  for expiry, id in (state or ''):gmatch('(%d+) (%S+)') do
+  if not state then return open end
+  for expiry, id in state:gmatch('(%d+) (%S+)') do
     if tonumber(expiry) > now then open[#open + 1] = { ends = tonumber(expiry), id = id } end
   end
   return open
