@@ -7,6 +7,8 @@ several servers. The first to claim it decides; the others are told the answer.
 import secrets
 from typing import Any
 
+import msgspec
+
 from adcache.bid_results import Claim
 from adcache.clock import Seconds, to_ms
 from adcache.connection import RedisAdCache
@@ -20,6 +22,8 @@ from adcache.openrtb import (
     encode_bid_response,
 )
 from adcache.wire import Question
+
+_PENDING = "?"  # no JSON begins so
 
 
 class BidRequestCache:
@@ -116,6 +120,38 @@ class BidRequestCache:
             context_ms=context_ms + _longest_exp_ms(response),
             safe=True,
         )
+
+    def ask_first(
+        self, request_id: str, *, exchange: str = "default", ttl: Seconds = 10
+    ) -> Question[Claim]:
+        """Prepare to claim a request without storing it: what a busy server needs.
+
+        One plain command; the answer is given with `ask_reply`. This claim and
+        `claim_bid_request` know nothing of each other: use one of them.
+        """
+        mine = _PENDING + secrets.token_hex(8)
+        key = self._key("bid_answer", request_id, exchange)
+
+        def read(earlier: str | None) -> Claim:
+            if earlier is None or earlier == mine:  # its own, when a retry asks
+                return Claim(True)
+            pending = earlier.startswith(_PENDING)
+            return Claim(False, not pending, None if pending else _response(earlier))
+
+        command = ("SET", key, mine, "NX", "GET", "PX", to_ms(ttl))
+        return Question(command, read, True, "bidding")
+
+    def ask_reply(
+        self, response: BidResponse, *, exchange: str = "default"
+    ) -> Question[bool]:
+        """Prepare to store what a request claimed by `ask_first` is answered.
+
+        False when the claim is over: there is no duplicate left to answer. The
+        response is not checked again.
+        """
+        key = self._key("bid_answer", response.id, exchange)
+        command = ("SET", key, msgspec.json.encode(response), "XX", "KEEPTTL")
+        return Question(command, bool, True, "bidding")
 
     def get_bid_request(
         self, request_id: str, exchange: str = "default"

@@ -61,6 +61,9 @@ KEYS: dict[str, Key] = {
     "bid_context": Key(
         "bid:context:{{{exchange}:{request_id}}}", "hash", "bid.exp + notices"
     ),
+    "bid_answer": Key(
+        "bid:answer:{{{exchange}:{request_id}}}", "string", "seconds: duplicates"
+    ),
     "real_time_bid": Key("rtb:{{{auction_id}}}", "hash", "ttl + keep, never moved"),
     # Frequency caps: one hash holds all windows of a user (lesson 07).
     "frequency_cap": Key(
@@ -143,6 +146,16 @@ def _names(template: str) -> frozenset[str]:
     return frozenset(name for _, name, _, _ in parts if name)
 
 
+def _recipe(prefix: str, template: str) -> tuple[tuple[str, ...], str]:
+    """Turn "a:{{{b}}}:{c}" into ("b", "c") and "prefix:a:{%s}:%s"."""
+    parts = list(string.Formatter().parse(template))
+    names = tuple(name for _, name, _, _ in parts if name)
+    text = "".join(
+        head.replace("%", "%%") + ("%s" if name else "") for head, name, _, _ in parts
+    )
+    return names, prefix.replace("%", "%%") + text
+
+
 class KeySpace:
     """Builds keys below one namespace; namespaces never see each other's keys.
 
@@ -153,7 +166,10 @@ class KeySpace:
     def __init__(self, namespace: str) -> None:
         self._prefix = encode_id(namespace, "namespace") + ":"
         self.patterns = {name: key.template for name, key in KEYS.items()}
-        self._recipes: dict[str, tuple[tuple[str, ...], str]] = {}  # by template
+        # For each template of the table its ids, and the key with %s for each.
+        self._recipes = {
+            key.template: _recipe(self._prefix, key.template) for key in KEYS.values()
+        }
 
     def key(self, pattern: str, **ids: str) -> str:
         """Build the key of `pattern`, a name in the table or a template of yours.
@@ -163,8 +179,11 @@ class KeySpace:
         """
         template = self.patterns.get(pattern, pattern)
         names, recipe = self._recipes.get(template, ((), ""))
-        if len(names) == len(ids) and names == tuple(ids):  # as it was built before
-            return recipe % tuple([encode_id(ids[name], name) for name in names])
+        if names and len(names) == len(ids):
+            try:
+                return recipe % tuple([encode_id(ids[name], name) for name in names])
+            except KeyError:
+                pass  # another id than it needs: said below
         encoded = {name: encode_id(value, name) for name, value in ids.items()}
         row = KEYS.get(pattern)
         try:
@@ -175,16 +194,7 @@ class KeySpace:
             raise UnknownKey(f"{pattern!r} is not a key template") from None
         if len(ids) > 1 or row is None:
             self._refuse_strangers(pattern, template, set(ids))
-        if template in self.patterns.values():
-            self._remember(template, tuple(ids))
         return self._prefix + key
-
-    def _remember(self, template: str, names: tuple[str, ...]) -> None:
-        """Keep a template of the table ready for ids that come in this order."""
-        parts = [
-            head.replace("%", "%%") + ("" if name is None else f"%({name})s")
-            for head, name, _, _ in string.Formatter().parse(self._prefix_free(template))
-        ]
 
     def _refuse_strangers(self, pattern: str, template: str, given: set[str]) -> None:
         """An id that changes nothing would put two users into one key."""

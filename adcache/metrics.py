@@ -69,7 +69,10 @@ class Metrics:
 
     def meter(self, component: str) -> Meter:
         """Return the meter of a component, such as ``profiles``."""
-        return self._meters.setdefault(component, Meter())
+        try:
+            return self._meters[component]
+        except KeyError:
+            return self._meters.setdefault(component, Meter())
 
     def all(self) -> dict[str, Meter]:
         """Return every meter by its component's name."""

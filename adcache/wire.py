@@ -16,10 +16,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import redis
+from hiredis import pack_command
 from redis.exceptions import (
-    AuthenticationError,
-    ClusterDownError,
-    NoPermissionError,
     NoScriptError,
     ReadOnlyError,
     RedisClusterException,
@@ -27,21 +25,15 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from adcache.errors import (
-    AccessDenied,
-    AdCacheError,
-    CommandRefused,
-    RedisTimeout,
-    RedisUnavailable,
-)
+from adcache.errors import AdCacheError
 from adcache.idle_connections import IdleConnections
 from adcache.metrics import Meter, Metrics
+from adcache.wire_errors import translated
 
 Command = tuple[Any, ...]
 Answer = TypeVar("Answer")
 # Called after each trip with its (command, reply) pairs and the seconds it took.
 Observer = Callable[[list[tuple[Command, Any]], float], None]
-UNREACHABLE = (redis.ConnectionError, ClusterDownError, RedisClusterException, OSError)
 
 
 def as_it_is(reply: Any) -> Any:
@@ -200,13 +192,13 @@ class Wire:
 
     def _send(self, command: Command) -> Any:
         if not self._plain:
-            reply = self._client.execute_command(*command)
+            reply = self._client.execute_command(*command, **_options(command))
             return _as_text(reply) if self._bytes else reply
         connection = self._connections.borrow()
         try:
             if not connection.is_connected:
                 connection.connect()  # a Sentinel's looks its server up in here
-            connection.send_command(*command, check_health=False)
+            connection.send_packed_command([pack_command(command)], check_health=False)
             return connection.read_response()
         except ReadOnlyError:
             connection.disconnect()  # a replica by now: look the primary up again
@@ -227,8 +219,8 @@ class Wire:
         try:
             if not connection.is_connected:
                 connection.connect()
-            packed = connection.pack_commands(commands)
-            connection.send_packed_command(packed, check_health=False)
+            packed = b"".join([pack_command(command) for command in commands])
+            connection.send_packed_command([packed], check_health=False)
             for _ in commands:
                 try:
                     replies.append(connection.read_response())
@@ -248,7 +240,7 @@ class Wire:
         options = {} if self._pool is None else {"transaction": False}
         pipe = self._client.pipeline(**options)
         for command in commands:
-            pipe.execute_command(*command)
+            pipe.execute_command(*command, **_options(command))
         replies = pipe.execute(raise_on_error=False)
         for reply in replies:
             lost = isinstance(reply, redis.ConnectionError | redis.TimeoutError)
@@ -258,27 +250,7 @@ class Wire:
 
     def translate(self, error: Exception) -> AdCacheError:
         """Say what a redis-py error means and what to do about it."""
-        where = self._address()
-        denied = isinstance(error, AuthenticationError | NoPermissionError)
-        if denied or "can't run this command" in str(error):
-            return AccessDenied(f"Redis at {where} refused this user: {error}")
-        if str(error).startswith("NOTIME"):
-            return AccessDenied(
-                f"Redis at {where}: {error}; grant it (ACL SETUSER name +time) or "
-                "connect with a clock of your own"
-            )
-        if isinstance(error, redis.TimeoutError):
-            return RedisTimeout(
-                f"Redis at {where} did not answer within {self._timeout} s; whether a "
-                "write happened is unknown: retry it with the same id, or raise "
-                "CacheConfig.socket_timeout"
-            )
-        if isinstance(error, UNREACHABLE):
-            return RedisUnavailable(
-                f"no reply from Redis at {where} ({error}); start one with 'make "
-                "lab-server' or 'redis-server', or use connect('fakeredis://')"
-            )
-        return CommandRefused(f"Redis at {where} refused the command: {error}")
+        return translated(error, self._address(), self._timeout)
 
     def _address(self) -> str:
         """Host and port, or the socket's path: never the password."""
@@ -291,6 +263,11 @@ class Wire:
         if "host" not in options and "path" not in options:
             return type(self._pool).__name__  # a Sentinel knows where
         return options.get("path") or f"{options['host']}:{options.get('port', 6379)}"
+
+
+def _options(command: Command) -> dict[str, bool]:
+    """Tell redis-py that SET ... GET answers with the old value, not with OK."""
+    return {"get": True} if command[0] == "SET" and "GET" in command else {}
 
 
 def _as_text(reply: Any) -> Any:

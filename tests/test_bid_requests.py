@@ -166,3 +166,24 @@ def test_a_lost_reply_loses_no_request(own_server):
         requests.answer_bid_request(REQUEST, _response())
 
     assert requests.answer_bid_request(REQUEST, _response()) == _response()
+
+
+def test_a_claim_without_storing_is_given_once(requests, cache):
+    """The first has it, a retry of its own question too; others wait for the answer."""
+    first = requests.ask_first("r1", exchange="x")
+    other = requests.ask_first("r1", exchange="x")
+    response = BidResponse(id="r1")
+
+    assert [True, True, False] == [
+        bool(cache.wire.ask(q)) for q in (first, first, other)
+    ]
+    assert not cache.wire.ask(other).answered
+    assert cache.wire.ask(requests.ask_reply(response, exchange="x"))
+    assert response == cache.wire.ask(other).response
+    assert cache.wire.ask(requests.ask_first("r1", exchange="y"))
+
+
+def test_a_reply_that_comes_too_late_is_not_stored(requests, cache):
+    """When nobody would be recognised as a duplicate, nothing is written."""
+    assert not cache.wire.ask(requests.ask_reply(BidResponse(id="r1")))
+    assert cache.wire.ask(requests.ask_first("r1"))

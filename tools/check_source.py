@@ -58,8 +58,10 @@ TAUGHT_LATER = {
     "Flushed": "04_caching_strategies",
     "LeaseDecision": "16_ad_server",
     "LoaderFailed": "11_stampedes",
+    "PerformanceStatsCache": "09_performance_stats",
     "ReadThrough": "11_stampedes",
     "RecordCache": "04_caching_strategies",
+    "Recorded": "09_performance_stats",
     "RedisAdCache": "02_connections_and_round_trips",
     "RedisTimeout": "02_connections_and_round_trips",
     "RedisUnavailable": "02_connections_and_round_trips",
@@ -80,6 +82,7 @@ TAUGHT_LATER = {
     "from_micros": "10_budgets_and_pacing",
     "impression_cost": "10_budgets_and_pacing",
     "jittered": "11_stampedes",
+    "ratios": "09_performance_stats",
 }
 
 
