@@ -47,10 +47,16 @@ from adcache.pacing_results import (
 )
 from adcache.profiles import ActivityResult, UserProfileCache
 from adcache.refresh import early_refresh, early_refresh_probability, jittered
+from adcache.sessions import SessionManager
 from adcache.stampede import ReadThrough
+from adcache.stats import PerformanceStatsCache
+from adcache.stats_event import Recorded
+from adcache.stats_numbers import ratios
 from adcache.strategies import CacheStrategy, RecordCache
 from adcache.strategies_queue import Flushed, WriteLag
 from adcache.strategies_records import SqliteRecords, SystemOfRecord
+from adcache.targeting import SessionTargeting, rank_campaigns
+from adcache.targeting_events import PageEvent, event_interests, page_event
 
 __all__ = [
     "AccessDenied",
@@ -85,14 +91,19 @@ __all__ = [
     "LeaseDecision",
     "LoaderFailed",
     "ManualClock",
+    "PageEvent",
+    "PerformanceStatsCache",
     "ReadThrough",
     "RealTimeBiddingCache",
     "RecordCache",
+    "Recorded",
     "RedisAdCache",
     "RedisTimeout",
     "RedisUnavailable",
     "Reservation",
     "ServerNotFound",
+    "SessionManager",
+    "SessionTargeting",
     "Settlement",
     "SpendUpdate",
     "SqliteRecords",
@@ -107,8 +118,12 @@ __all__ = [
     "early_refresh",
     "early_refresh_probability",
     "encode_bid_response",
+    "event_interests",
     "from_micros",
     "impression_cost",
     "jittered",
+    "page_event",
+    "rank_campaigns",
+    "ratios",
     "to_micros",
 ]
