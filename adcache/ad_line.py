@@ -90,9 +90,9 @@ class Targeting(msgspec.Struct, frozen=True):
 _LINES = msgspec.json.Decoder(list[AdLine])
 
 
-def decode_lines(text: str) -> list[AdLine]:
-    """Read a JSON array of lines, all in one go."""
-    return _LINES.decode(text)
+def decode_lines(lines: Iterable[str | None]) -> list[AdLine]:
+    """Read lines, all in one go; where Redis has lost one, it is left out."""
+    return _LINES.decode(f"[{','.join(filter(None, lines))}]")
 
 
 def make_line(

@@ -26,6 +26,7 @@ from adcache.models import CampaignData, Creative
 from adcache.money import Money, to_micros
 from adcache.wire import Question
 
+BEST = 32  # lines of a cell that a decision reads
 AFTERMATH = 30 * 86_400  # seconds that the money counter outlives the flight
 
 
@@ -190,7 +191,7 @@ class CampaignCache:
         return change.known
 
     def ask_ads(
-        self, interest: str, location: str = ALL_LOCATIONS, best: int = 64
+        self, interest: str, location: str = ALL_LOCATIONS, best: int = BEST
     ) -> Question[list[AdLine]]:
         """Ask for the highest bids of one cell of the index, the highest first.
 
@@ -201,7 +202,7 @@ class CampaignCache:
         return self.index.ask_ads(interest, location, best)
 
     def get_ads(
-        self, interest: str, location: str = ALL_LOCATIONS, best: int = 64
+        self, interest: str, location: str = ALL_LOCATIONS, best: int = BEST
     ) -> list[AdLine]:
         """Return what `ask_ads` asks for."""
         return self.cache.wire.ask(self.ask_ads(interest, location, best))

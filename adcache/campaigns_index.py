@@ -30,6 +30,12 @@ from adcache.models import CampaignData, Creative
 from adcache.wire import Question
 
 MAX_BEST = 1000
+MAX_CELLS_KNOWN = 10_000
+CELL = (  # slots of the scripts, and the patterns of their keys
+    ("board", "targeting_index"),
+    ("ads", "targeting_ads"),
+    ("due", "targeting_due"),
+)
 PLACES = ("interests", "locations", "location")  # what only the index may say
 
 
@@ -75,6 +81,7 @@ class TargetingIndex:
         self.cache = redis_cache
         self.keep_ms = keep_ms
         self._scripts = redis_cache.lua_scripts
+        self._cells: dict[tuple[str, str], dict[str, Any]] = {}
 
     def ask_ads(
         self, interest: str, location: str, best: int
@@ -164,13 +171,17 @@ class TargetingIndex:
         return [have[each] for each in ids if each in have]
 
     def _keys(self, interest: str, location: str) -> dict[str, Any]:
-        ids = {"interest": interest, "location": location}
-        names = ("board", "ads", "due")
-        patterns = ("targeting_index", "targeting_ads", "targeting_due")
-        return {
-            name: self.cache.get_key(pattern, **ids)
-            for name, pattern in zip(names, patterns, strict=True)
-        }
+        """Keys of a cell by slot; kept, since every decision asks for several."""
+        cell = (interest, location)
+        text = isinstance(interest, str) and isinstance(location, str)
+        keys = self._cells.get(cell) if text else None
+        if keys is None:
+            ids = {"interest": interest, "location": location}
+            keys = {slot: self.cache.get_key(name, **ids) for slot, name in CELL}
+            if len(self._cells) >= MAX_CELLS_KNOWN:
+                self._cells.clear()
+            self._cells[cell] = keys
+        return keys
 
 
 def whole_targeting(campaign: CampaignData, indexed: dict[str, Any]) -> Targeting:

@@ -4,7 +4,7 @@
 -- KEYS[3] due         zset of the cell: when a campaign enters or leaves the board
 -- ARGV[1] now_ms      time in ms, or '' for the server's
 -- ARGV[2] best        how many lines at most
--- returns a JSON array of lines, the highest bid first
+-- returns the lines, the highest bid first
 -- Why a script: the lines of those on the board are asked for in the same trip, and
 -- a campaign that leaves in between would leave a hole.
 -- include clock.lua
@@ -13,9 +13,4 @@ local board, ads, due, now = KEYS[1], KEYS[2], KEYS[3], clock(ARGV[1])
 if not now then return redis.error_reply('NOTIME this Redis user may not ask for TIME') end
 turn(board, ads, due, now)
 local ids = redis.call('ZREVRANGE', board, 0, ARGV[2] - 1)
-if #ids == 0 then return '[]' end
-local lines = {}
-for _, line in ipairs(redis.call('HMGET', ads, unpack(ids))) do
-  if line then lines[#lines + 1] = line end -- evicted alone: better none than a hole
-end
-return '[' .. table.concat(lines, ',') .. ']'
+return #ids == 0 and {} or redis.call('HMGET', ads, unpack(ids))

@@ -11,6 +11,7 @@ local function turn(board, ads, due, now)
       local over, _, bid = line:match('^%[%d+,(%-?%d+),(%-?%d+),(%d+)')
       if over and tonumber(over) > now then
         redis.call('ZADD', board, bid, id)
+        redis.call('PEXPIRE', board, redis.call('PTTL', due)) -- it may be a new one
         redis.call('ZADD', due, over, id)
       else
         redis.call('ZREM', board, id)
