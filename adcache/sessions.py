@@ -91,31 +91,29 @@ class SessionManager:
         """
         if session_id is None:
             session_id = secrets.token_urlsafe(16)
-        key = self._key(session_id)
-        data = user_data_json(user_data)
-        user_id = user_data.get("user_id") or ""
-        idle_ms = to_ms(ttl)
         age_ms = to_ms(self.max_age if max_age is None else max_age, "max_age")
-        noted = None
-        if user_id:
-            noted = self._list.note(user_id, session_id, age_ms, self.max_sessions)
-            if noted is None:
-                return ""
-        state = self._scripts["session_create"](
-            session=key,
-            now_ms=self.cache.now_ms(),
-            user=encode_id(user_id) if user_id else "",
-            idle_ms=idle_ms,
-            age_ms=age_ms,
-            ends_ms=noted[0] if noted else "",
-            data=data,
-            safe=True,
-        )
-        if state in ("taken", "revoked"):
+        terms = {
+            "session": self._key(session_id),
+            "idle_ms": to_ms(ttl),
+            "age_ms": age_ms,
+            "data": user_data_json(user_data),
+        }
+        user_id = user_data.get("user_id") or ""
+        if not user_id:
+            return session_id if self._begin("", "", terms) else ""
+        noted = self._list.note(user_id, session_id, age_ms, self.max_sessions)
+        if noted is None or not self._begin(encode_id(user_id), noted[0], terms):
             return ""
-        if noted and noted[1]:
+        if noted[1]:
             self._end(user_id, noted[1])
         return session_id
+
+    def _begin(self, user: str, ends_ms: int | str, terms: dict[str, Any]) -> bool:
+        """Write the session, unless someone else has the id or it was revoked."""
+        state = self._scripts["session_create"](
+            now_ms=self.cache.now_ms(), user=user, ends_ms=ends_ms, safe=True, **terms
+        )
+        return state in ("created", "same")
 
     def get_session(self, session_id: str) -> Session | None:
         """Return an open session, else None; looking does not prolong it.
