@@ -176,7 +176,7 @@ class SessionManager:
         return bool(was_open)
 
     def list_sessions(self, user_id: str, limit: int = MAX_SESSIONS) -> list[Session]:
-        """Return a user's open sessions as `get_session` does, newest first.
+        """Return a user's open sessions as `get_session` does, those ending last first.
 
         Two trips for up to 100; limit 0 lists none. What the list names and is
         not there, or is another user's, is left out.
@@ -193,7 +193,10 @@ class SessionManager:
         return found[:limit]
 
     def session_ids(self, user_id: str) -> list[str]:
-        """Return the ids in a user's list, newest first; some may be over by now."""
+        """Return the ids in a user's list, also of sessions that are over by now.
+
+        What `erase_user` needs to forget all that other components know of them.
+        """
         return self._list.ids(user_id)
 
     def revoke_all(self, user_id: str) -> int:

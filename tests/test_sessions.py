@@ -9,13 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adcache import (
+    AccessDenied,
     AdCacheError,
     CacheConfig,
     ManualClock,
     RedisUnavailable,
+    SessionManager,
     connect,
 )
-from adcache.sessions import MARK_MS, SessionManager
+from adcache.sessions import MARK_MS
 from tests.conftest import all_keys
 from tests.proxy import Proxy
 
@@ -813,3 +815,130 @@ def test_the_servers_clock_ends_a_session(cache):
 
     assert not sessions.update_session_activity("s")
     assert None is sessions.get_session("s")
+
+
+@pytest.mark.parametrize("server", ["fakeredis", "redis", "cluster"])
+def test_a_client_that_gives_bytes_will_do(make_cache, server):
+    """Sessions and lists read the same with decode_responses off."""
+    config = CacheConfig(decode_responses=False)
+    sessions = SessionManager(make_cache(server, config=config), max_sessions=2)
+    for session_id in ("s1", "s2", "s3"):
+        sessions.create_session(session_id, ADA)
+    sessions.update_session_activity("s3")
+
+    assert "ada" == sessions.get_session("s3")["user_id"]
+    assert ["s3", "s2"] == [s["session_id"] for s in sessions.list_sessions("ada")]
+    assert 2 == sessions.revoke_all("ada")
+
+
+def test_without_the_right_to_time_it_is_said(own_server):
+    """A Redis user who may not ask for TIME is told so; a clock of one's own helps."""
+    admin = connect(own_server.url)
+    rules = ("on", "nopass", "~*", "+@all", "-time")
+    admin.wire.execute("ACL", "SETUSER", "timeless", *rules)
+    url = own_server.url.replace("://", "://timeless:x@")
+    sessions = SessionManager(connect(url))
+    for call in (
+        lambda: sessions.create_session("s", ADA),
+        lambda: sessions.create_session("s", {}),
+        lambda: sessions.update_session_activity("s"),
+        lambda: sessions.delete_session("s"),
+    ):
+        with pytest.raises(AccessDenied, match="TIME"):
+            call()
+    assert None is sessions.get_session("s")
+
+    own_clock = SessionManager(connect(url, clock=ManualClock()))
+    assert "s" == own_clock.create_session("s", ADA)
+    assert own_clock.update_session_activity("s")
+
+
+class Model:
+    """Sessions in plain Python: a dict of who, since when, until when."""
+
+    def __init__(self, now_ms):
+        self.now_ms, self.open = now_ms, {}
+
+    def _get(self, session_id):
+        session = self.open.get(session_id)
+        over = session and self.now_ms() >= session["until"]
+        return None if over else session
+
+    def create(self, session_id, user, ttl, age, data):
+        old, now = self._get(session_id), self.now_ms()
+        terms = {"user": user, "ttl": ttl, "age": age, "data": data}
+        if old and old["user"] != user:
+            return ""
+        if old and all(old[name] == value for name, value in terms.items()):
+            return session_id
+        self.open[session_id] = {
+            **terms,
+            "end": now + age * 1000,
+            "until": now + min(ttl, age) * 1000,
+        }
+        return session_id
+
+    def touch(self, session_id):
+        session = self._get(session_id)
+        if not session:
+            return False
+        idle_end = self.now_ms() + session["ttl"] * 1000
+        session["until"] = min(idle_end, session["end"])
+        return True
+
+    def delete(self, session_id):
+        return bool(self._get(session_id) and self.open.pop(session_id))
+
+    def of(self, user):
+        return {s for s in self.open if (self._get(s) or {}).get("user") == user}
+
+
+IDS, USERS = st.sampled_from(["s", "a:b", "{s}"]), st.sampled_from(["ada", "b:c", ""])
+CALLS = st.one_of(
+    st.tuples(
+        st.just("create"),
+        IDS,
+        USERS,
+        st.sampled_from([5, 60]),
+        st.sampled_from([20, 90]),
+        st.integers(0, 1),
+    ),
+    st.tuples(st.sampled_from(["touch", "delete", "look"]), IDS),
+    st.tuples(st.just("wait"), st.sampled_from([MS, 4.999, 5, 15, 20])),
+)
+
+
+@pytest.mark.parametrize("server", ["fakeredis", "redis"])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(calls=st.lists(CALLS, max_size=30))
+def test_histories_are_those_of_a_plain_model(make_cache, server, calls):
+    """Whatever is created, touched and deleted when, a dict would say the same."""
+    clock = ManualClock()
+    cache = make_cache(server, clock=clock)
+    sessions, model = SessionManager(cache), Model(clock.now_ms)
+    for name, *args in calls:
+        if name == "wait":
+            clock.advance(*args)
+        elif name == "create":
+            session_id, user, ttl, age, number = args
+            data = {"user_id": user, "n": number}
+            created = sessions.create_session(session_id, data, ttl, max_age=age)
+            assert model.create(session_id, user, ttl, age, number) == created
+        elif name == "touch":
+            assert model.touch(*args) == sessions.update_session_activity(*args)
+        elif name == "delete":
+            assert model.delete(*args) == sessions.delete_session(*args)
+        else:
+            found = sessions.get_session(*args)
+            assert (found and found["data"]["n"]) == (model._get(*args) or {}).get(
+                "data"
+            )
+        for user in ("ada", "b:c"):
+            listed = {s["session_id"] for s in sessions.list_sessions(user)}
+            assert model.of(user) == listed
+    assert len(model.of("ada")) == sessions.revoke_all("ada")
+    assert [] == sessions.list_sessions("ada")

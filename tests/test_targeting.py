@@ -7,24 +7,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adcache import AdCacheError, CacheConfig, ManualClock, RedisUnavailable, connect
-from adcache.cast import CAST, INTERESTS, campaigns
-from adcache.openrtb import decode_bid_request
-from adcache.sessions import SessionManager
-from adcache.targeting import (
-    EVENTS_KNOWN,
-    NEGLIGIBLE,
-    SessionTargeting,
-    decayed,
-    rank_campaigns,
-)
-from adcache.targeting_events import (
-    CATEGORY_INTERESTS,
-    EVENT_WEIGHTS,
+from adcache import (
+    AdCacheError,
+    CacheConfig,
+    ManualClock,
     PageEvent,
+    RedisUnavailable,
+    SessionManager,
+    SessionTargeting,
+    connect,
     event_interests,
     page_event,
+    rank_campaigns,
 )
+from adcache.cast import CAST, INTERESTS, campaigns
+from adcache.openrtb import decode_bid_request
+from adcache.targeting import EVENTS_KNOWN, NEGLIGIBLE, decayed
+from adcache.targeting_events import CATEGORY_INTERESTS, EVENT_WEIGHTS
 from tests.conftest import all_keys
 from tests.proxy import Proxy
 
