@@ -308,6 +308,8 @@ def test_lost_replies_do_no_harm(own_server):
     proxy = Proxy(own_server.port)
     creatives = CreativeCache(connect(proxy.url))
     archive = Archive(banner("b"))
+    creatives.get_creative("script", Archive().load)  # now the server has the scripts
+    creatives.delete_creative("script")
     for call, wanted in (
         (lambda: creatives.set_creative(banner("a")), None),
         (lambda: creatives.get_creative("a"), banner("a")),
