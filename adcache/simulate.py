@@ -29,6 +29,7 @@ from adcache.cast import (
 )
 from adcache.errors import InvalidValue
 from adcache.sample_requests import SAMPLES, sample_request
+from adcache.tcf import write_tc_string
 
 __all__ = [
     "CAST",
@@ -45,6 +46,8 @@ __all__ = [
     "user_profiles",
     "zipf_index",
 ]
+
+CONSENT = write_tc_string(purposes=range(1, 11))  # to all that ads are made with
 
 
 def zipf_index(n: int, rng: Random, exponent: float = 1.0) -> int:
@@ -129,7 +132,7 @@ def _set_user(request: dict[str, Any], index: int) -> None:
     request["regs"] = {"coppa": 0, "gdpr": place.gdpr}
     request["user"] = {"id": f"x-{name}", "buyeruid": name}
     if place.gdpr:
-        request["user"]["consent"] = "made-up-consent-string"
+        request["user"]["consent"] = CONSENT
     if index % 8 == 7:
         device["lmt"] = 1
         for owner, field in (device, "ifa"), (request, "user"):
