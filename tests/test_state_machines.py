@@ -42,6 +42,7 @@ class FixedModel:
 
     def __init__(self, clock):
         self.clock, self.windows, self.records = clock, {}, {}
+        self.held, self.fates = {}, {}  # open leases of a pair; what became of each
 
     def _window(self, pair, cap):
         key, now = (*pair, cap.window), self.clock.now_ms()
@@ -52,7 +53,7 @@ class FixedModel:
         if impression and (*pair, impression) in self.records:
             return self.records[(*pair, impression)][0]
         windows = [self._window(pair, cap) for cap in caps]
-        allowed = all(w[2] < cap.limit for w, cap in zip(windows, caps, strict=True))
+        allowed = self.room(pair, caps)
         for key, expiry, count in windows if allowed else ():
             self.windows[key] = (expiry, count + 1)
         if impression:
@@ -72,8 +73,61 @@ class FixedModel:
         return True
 
     def reset(self, pair):
+        self.held.pop(pair, None)
         for key in [key for key in self.windows if key[:2] == pair]:
             del self.windows[key]
+
+    def open(self, pair):
+        now, held = self.clock.now_ms(), self.held.setdefault(pair, {})
+        for lease in [lease for lease, ends in held.items() if ends <= now]:
+            del held[lease]
+        return held
+
+    def room(self, pair, caps):
+        held = len(self.open(pair))
+        return all(self._window(pair, cap)[2] + held < cap.limit for cap in caps)
+
+    def lease(self, user, choices, lease, ttl):
+        chosen = []
+        for choice in choices:
+            new = [each for each in choice if each[0] not in chosen]
+            shared = [each for each in choice if each[0] in chosen]
+            holds = [each for each in new if self._holds((user, each[0]), lease)]
+            free = [each for each in new if self._free((user, each[0]), each[1], lease)]
+            best = (holds or free or shared or [(None, ())])[0]
+            if not holds and free:
+                self.held[user, best[0]][lease] = self.clock.now_ms() + ttl * 1000
+                self.fates[user, best[0], lease] = ["open", best[1]]
+            chosen.append(best[0])
+        return chosen
+
+    def _holds(self, pair, lease):
+        fate = self.fates.get((*pair, lease), [""])[0]
+        return fate == "counted" or lease in self.open(pair)
+
+    def _free(self, pair, caps, lease):
+        released = self.fates.get((*pair, lease), [""])[0] == "released"
+        return not released and self.room(pair, caps)
+
+    def confirm(self, pair, lease, caps):
+        fate, known = self.fates.get((*pair, lease), ("unlisted", caps))
+        if fate == "counted":
+            return "duplicate", False
+        if known is None:
+            return "unknown", False
+        held = self.open(pair).pop(lease, None)
+        over = not self.room(pair, known)
+        for key, expiry, count in [self._window(pair, cap) for cap in known]:
+            self.windows[key] = (expiry, count + 1)
+        self.fates[(*pair, lease)] = ["counted", ()]
+        return "in_time" if held else "late" if fate == "open" else fate, over
+
+    def release(self, pair, lease):
+        fate = self.fates.get((*pair, lease), [""])
+        if fate[0] != "open":
+            return False
+        fate[0] = "released"
+        return self.open(pair).pop(lease, None) is not None
 
 
 class LogModel(FixedModel):
@@ -206,6 +260,50 @@ class CapMachine(RuleBasedStateMachine):
             empty(cache)
             cache.close()
             assert [] == immortal
+
+
+class LeaseMachine(CapMachine):
+    """The same with leases: taken, confirmed, given back, over."""
+
+    LEASES = st.sampled_from(["i1", "l2", "l:3"])
+    CHOICES = st.lists(st.lists(st.tuples(CAMPAIGNS, CAPS), max_size=3), max_size=3)
+
+    @rule(user=USERS, choices=CHOICES, lease=LEASES, ttl=st.sampled_from([1, 5, 60]))
+    def lease_best(self, user, choices, lease, ttl):
+        chosen = self._agree(
+            [m.lease_best(user, choices, lease, ttl) for m in self.both]
+        )
+        assert self.model.lease(user, choices, lease, ttl) == chosen
+
+    @rule(user=USERS, campaign=CAMPAIGNS, caps=CAPS, lease=LEASES)
+    def lease(self, user, campaign, caps, lease):
+        wanted = {campaign: caps}
+        told = self._agree(
+            [m.lease(user, wanted, lease, 5)[campaign] for m in self.both]
+        )
+        (chosen,) = self.model.lease(user, [[(campaign, caps)]], lease, 5)
+        assert (chosen == campaign) == bool(told)
+
+    @rule(user=USERS, campaign=CAMPAIGNS, lease=LEASES, caps=st.one_of(st.none(), CAPS))
+    def confirm(self, user, campaign, lease, caps):
+        told = self._agree(
+            [m.confirm(user, campaign, lease, caps=caps) for m in self.both]
+        )
+        assert self.model.confirm((user, campaign), lease, caps) == (
+            told.reason,
+            told.over_cap,
+        )
+
+    @rule(user=USERS, campaign=CAMPAIGNS, lease=LEASES)
+    def release(self, user, campaign, lease):
+        given = self._agree([m.release(user, campaign, lease) for m in self.both])
+        assert self.model.release((user, campaign), lease) == given
+
+
+def test_leases_equal_their_model(redis_url):
+    """Whatever is leased, confirmed, released and counted, all three agree."""
+    machine = type("Machine", (LeaseMachine,), {"url": redis_url})
+    run_state_machine_as_test(machine, settings=STEPS)
 
 
 @pytest.mark.parametrize(
