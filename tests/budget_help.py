@@ -27,7 +27,9 @@ def campaign(campaign_id="tea", budget=100.0, **fields):
     return CampaignData(**(given | fields))
 
 
-def store(cache: RedisAdCache, data: CampaignData, ttl: int = 3600) -> CampaignData:
+def store(
+    cache: RedisAdCache, data: CampaignData, ttl: int = 86400 * 365
+) -> CampaignData:
     """Write what the budget scripts read of a campaign, and seed what it spent."""
     key = cache.get_key("campaign", campaign_id=data.campaign_id)
     daily = data.daily_budget
@@ -43,9 +45,31 @@ def store(cache: RedisAdCache, data: CampaignData, ttl: int = 3600) -> CampaignD
         "curve": pacing_curve(data),
         "seeded": 1,
     }
+    if cache.clock is not None:
+        fields["expires_ms"] = cache.clock.now_ms() + ttl * 1000
     client = cache.redis_client
+    client.delete(key)
     client.hset(key, mapping=fields)
     client.expire(key, ttl)
     spend = cache.get_key("campaign_spend", campaign_id=data.campaign_id)
     client.hsetnx(spend, "spent", data.spent_micros)
     return data
+
+
+def charge(cache, campaign_id, micros, operation=None, horizon_ms=3_600_000):
+    """Run the script that charges a cost; its verdict and what is spent after."""
+    ids = {"campaign_id": campaign_id}
+    ledger = []
+    if operation is not None:
+        ledger = [cache.get_key("budget_ledger", reservation_id=operation, **ids)]
+    verdict, spent, _ = cache.lua_scripts["budget_charge"](
+        campaign=cache.get_key("campaign", **ids),
+        spend=cache.get_key("campaign_spend", **ids),
+        leases=cache.get_key("budget_leases", **ids),
+        ledger=ledger,
+        now_ms=cache.now_ms(),
+        amount=micros,
+        horizon_ms=horizon_ms,
+        safe=operation is not None,
+    )
+    return verdict, int(spent)

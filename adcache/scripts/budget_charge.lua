@@ -21,7 +21,7 @@
 -- include ledger.lua
 local now, amount, horizon = clock(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 if not now then return redis.error_reply('NOTIME this Redis user may not ask for TIME') end
-local campaign = read_campaign()
+local campaign = read_campaign(now)
 local account = open_account(campaign, now)
 local function answer(verdict)
   if not account then return { verdict, 0, 0 } end
@@ -31,7 +31,7 @@ end
 
 local known = KEYS[4] and read_entry('', now)
 if known then return answer(known.state == 'charged' and 'charged' or 'taken') end
-if not campaign then return answer('unknown') end
+if not campaign or campaign.over then return answer('unknown') end
 if not account then return answer('lost') end
 
 local more = sweep(account, now)

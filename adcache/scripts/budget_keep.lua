@@ -21,7 +21,7 @@ local entry = read_entry(ARGV[2], now)
 if not entry then return { 'unknown', 0, 0, '' } end
 
 if entry.open and entry.state == 'held' then
-  local campaign = read_campaign()
+  local campaign = read_campaign(now)
   local account = open_account(campaign, now)
   entry.state, entry.lease = 'kept', math.max(entry.lease, now + horizon)
   if account then

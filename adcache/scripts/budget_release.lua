@@ -21,7 +21,7 @@ local entry = read_entry(ARGV[2], now)
 if not entry or entry.state == 'charged' then return { 'unknown', 0, 0, '' } end
 
 if entry.state ~= 'settled' and entry.state ~= 'released' then
-  local campaign = read_campaign()
+  local campaign = read_campaign(now)
   local account = open_account(campaign, now)
   local reserved = redis.call('ZREM', KEYS[3], entry.member) == 1
   if account then

@@ -29,9 +29,9 @@ if known then
   return { known.open and 'held' or known.state, text(known.amount), text(known.lease) }
 end
 
-local campaign = read_campaign()
+local campaign = read_campaign(now)
 local function unfit()
-  if not campaign then return 'unknown' end
+  if not campaign or campaign.over then return 'unknown' end
   if campaign.status ~= 'active' then
     return campaign.status == 'paused' and 'paused' or 'inactive'
   end

@@ -32,7 +32,7 @@ if entry.state == 'settled' then
   return answer('duplicate')
 end
 
-local campaign = read_campaign()
+local campaign = read_campaign(now)
 local account = open_account(campaign, now)
 if not account then return answer('lost') end
 local cost, carry = divide(cpm + account.carry, 1000)

@@ -14,8 +14,8 @@
 -- include account_save.lua
 local now, horizon = clock(ARGV[1]), tonumber(ARGV[2])
 if not now then return redis.error_reply('NOTIME this Redis user may not ask for TIME') end
-local campaign = read_campaign()
-local account = campaign and open_account(campaign, now)
+local campaign = read_campaign(now)
+local account = campaign and not campaign.over and open_account(campaign, now)
 if not account then return {} end
 
 local more = true

@@ -4,14 +4,16 @@
 -- `reserved` counts against today, and a new day resets only day_spent.
 local BATCH = 50
 
-local function read_campaign()
+-- nil when the record is gone; `over` when it has outlived its ttl, which is as good.
+local function read_campaign(now)
   local row = redis.call('HMGET', KEYS[1], 'status', 'start_ms', 'end_ms', 'bid', 'budget',
-    'daily', 'offsets', 'curve')
+    'daily', 'offsets', 'curve', 'expires_ms')
   if not row[1] then return nil end
   local curve = row[8] or 'asap'
   return { status = row[1], start_ms = tonumber(row[2]), end_ms = tonumber(row[3]),
     bid = tonumber(row[4]), budget = tonumber(row[5]), daily = tonumber(row[6] or ''),
-    offsets = row[7] or '', curve = curve, kind = curve:match('^%S+') }
+    offsets = row[7] or '', curve = curve, kind = curve:match('^%S+'),
+    over = row[9] and now >= tonumber(row[9]) }
 end
 
 -- A token bucket fills at the rate of the day's money; "tokens ms remainder".
