@@ -7,6 +7,9 @@
 """
 
 from adcache.ad_line import AdLine
+from adcache.adserver import AdServer
+from adcache.adserver_answer import Decision
+from adcache.adserver_notices import NoticeResult
 from adcache.bid_results import AuctionDeal, AuctionOpened, BidResult, Claim
 from adcache.bidding import RealTimeBiddingCache
 from adcache.bidding_requests import BidRequestCache
@@ -14,6 +17,7 @@ from adcache.campaigns import CampaignCache
 from adcache.campaigns_results import CampaignState, SpendUpdate
 from adcache.clock import ManualClock
 from adcache.connection import CacheConfig, RedisAdCache, connect
+from adcache.consent import Basis, may_profile
 from adcache.creatives import CreativeCache
 from adcache.errors import (
     AccessDenied,
@@ -21,6 +25,7 @@ from adcache.errors import (
     CommandRefused,
     InvalidBidRequest,
     InvalidValue,
+    LibraryMissing,
     LoaderFailed,
     RedisTimeout,
     RedisUnavailable,
@@ -30,8 +35,13 @@ from adcache.errors import (
 )
 from adcache.frequency import FrequencyCapManager
 from adcache.frequency_caps import Cap, CapDecision, Confirmation, LeaseDecision
+from adcache.hops import Hops
 from adcache.models import CampaignData, Creative, UserProfile
 from adcache.money import from_micros, impression_cost, to_micros
+from adcache.monitor import CacheMonitor, Sample
+from adcache.monitor_alerts import Alert, Thresholds
+from adcache.monitor_prometheus import prometheus_text
+from adcache.near import NearCache
 from adcache.openrtb import (
     BidRequest,
     BidResponse,
@@ -45,6 +55,7 @@ from adcache.pacing_results import (
     Reservation,
     Settlement,
 )
+from adcache.privacy import ErasureProof, UserPrivacy
 from adcache.profiles import ActivityResult, UserProfileCache
 from adcache.refresh import early_refresh, early_refresh_probability, jittered
 from adcache.sessions import SessionManager
@@ -63,8 +74,11 @@ __all__ = [
     "ActivityResult",
     "AdCacheError",
     "AdLine",
+    "AdServer",
+    "Alert",
     "AuctionDeal",
     "AuctionOpened",
+    "Basis",
     "BidRequest",
     "BidRequestCache",
     "BidResponse",
@@ -73,6 +87,7 @@ __all__ = [
     "BudgetPacer",
     "BudgetStatus",
     "CacheConfig",
+    "CacheMonitor",
     "CacheStrategy",
     "CampaignCache",
     "CampaignData",
@@ -84,13 +99,19 @@ __all__ = [
     "Confirmation",
     "Creative",
     "CreativeCache",
+    "Decision",
+    "ErasureProof",
     "Flushed",
     "FrequencyCapManager",
+    "Hops",
     "InvalidBidRequest",
     "InvalidValue",
     "LeaseDecision",
+    "LibraryMissing",
     "LoaderFailed",
     "ManualClock",
+    "NearCache",
+    "NoticeResult",
     "PageEvent",
     "PerformanceStatsCache",
     "ReadThrough",
@@ -101,6 +122,7 @@ __all__ = [
     "RedisTimeout",
     "RedisUnavailable",
     "Reservation",
+    "Sample",
     "ServerNotFound",
     "SessionManager",
     "SessionTargeting",
@@ -108,8 +130,10 @@ __all__ = [
     "SpendUpdate",
     "SqliteRecords",
     "SystemOfRecord",
+    "Thresholds",
     "UnknownKey",
     "UnreadableRecord",
+    "UserPrivacy",
     "UserProfile",
     "UserProfileCache",
     "WriteLag",
@@ -122,7 +146,9 @@ __all__ = [
     "from_micros",
     "impression_cost",
     "jittered",
+    "may_profile",
     "page_event",
+    "prometheus_text",
     "rank_campaigns",
     "ratios",
     "to_micros",

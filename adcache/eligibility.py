@@ -6,7 +6,8 @@ survives both is an `Offer`. Prices are CPM micros of the bidder's currency.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from adcache.ad_line import AdLine, CreativeLine
@@ -50,6 +51,11 @@ class Market(NamedTuple):
     blocked_categories: frozenset[str]
     allowed_categories: frozenset[str]
     blocked_domains: frozenset[str]
+
+    @property
+    def limits_categories(self) -> bool:
+        """Whether the request says anything about categories."""
+        return bool(self.blocked_categories or self.allowed_categories)
 
     def floor(self, micros: int, currency: str) -> int | None:
         """Turn a floor into the bidder's currency, rounded up; None: no rate."""
@@ -144,14 +150,15 @@ def _campaign_problem(
     """The first rule that keeps this campaign from this visitor or this page."""
     if not campaign.start_ms <= now_ms <= campaign.end_ms:
         return "outside its flight"
-    if any(_within(category, market.blocked_categories) for category in campaign.cat):
-        return "category blocked"
-    if market.allowed_categories and not all(
-        _within(category, market.allowed_categories) for category in campaign.cat
-    ):
-        return "category not allowed"
-    if any(_is_blocked(domain, market.blocked_domains) for domain in campaign.adomain):
-        return "advertiser blocked"
+    for category in campaign.cat if market.limits_categories else ():
+        if _within(category, market.blocked_categories):
+            return "category blocked"
+        listed = market.allowed_categories
+        if listed and not _within(category, listed):
+            return "category not allowed"
+    for domain in campaign.adomain if market.blocked_domains else ():
+        if not market.blocked_domains.isdisjoint(_parents(domain)):
+            return "advertiser blocked"
     if campaign.caps and visitor.user_id is None:
         return "capped, and nobody may be counted"
     return _audience_problem(campaign, visitor)
@@ -173,25 +180,20 @@ def _within(category: str, listed: frozenset[str]) -> bool:
     return category in listed or category.partition("-")[0] in listed
 
 
-def _is_blocked(domain: str, blocked: frozenset[str]) -> bool:
-    """A blocked domain covers its subdomains."""
-    return any(part in blocked for part in _parents(domain)) if blocked else False
-
-
-def _parents(domain: str) -> Iterator[str]:
-    """shop.tea.example, tea.example, example."""
-    while domain:
-        yield domain
-        domain = domain.partition(".")[2]
+@lru_cache(maxsize=10_000)
+def _parents(domain: str) -> tuple[str, ...]:
+    """A blocked domain covers its subdomains: shop.tea.example and tea.example."""
+    parts = domain.split(".")
+    return tuple(".".join(parts[n:]) for n in range(len(parts)))
 
 
 def _fitting(imp: Imp, creatives: Iterable[CreativeLine]) -> CreativeLine | None:
     """The first of a campaign's ads that this imp can show."""
     for creative in creatives:
         medium = getattr(imp, creative.format)
-        if medium is None or any(code in medium.battr for code in creative.attr):
+        if medium is None or not _fits(medium, creative):
             continue
-        if _fits(medium, creative):
+        if not any(code in medium.battr for code in creative.attr):
             return creative
     return None
 

@@ -34,7 +34,7 @@ def encode_id(value: str, name: str = "id") -> str:
 
 def decode_id(encoded: str) -> str:
     """Give back the id that `encode_id` was given."""
-    return unquote(encoded, errors="surrogatepass")
+    return unquote(encoded, errors="surrogatepass") if "%" in encoded else encoded
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,12 @@ class Imp(Object, frozen=True):
         return to_micros(self.bidfloor, "imp.bidfloor")
 
 
+class BidExt(Object, frozen=True):
+    """What our own stored bids carry beside OpenRTB: the campaign's caps."""
+
+    caps: list[tuple[int, float]] = []
+
+
 class Bid(Object, frozen=True):
     """Section 4.2.3, Bid: an offer for one imp; price in CPM, exp in seconds."""
 
@@ -171,6 +177,7 @@ class Bid(Object, frozen=True):
     h: Count | None = None
     exp: Count | None = None
     mtype: Int | None = None
+    ext: BidExt | None = None
 
     @property
     def price_micros(self) -> int:

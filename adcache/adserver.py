@@ -1,0 +1,248 @@
+"""The ad server: an OpenRTB bid request comes in, a bid response goes out.
+
+Three waits for Redis answer a request, whatever the number of campaigns:
+
+1. Who is there? The request is claimed, so that a copy of it is not decided
+   twice; profile, session, interests and the user's caps come with it.
+2. Who may bid? The best-paying campaigns of each interest at this place. With
+   the near cache they are in this process already and the trip is saved.
+3. May we? In one trip a place under the user's caps is leased, the money is
+   reserved, the ad's markup is read and the answer is stored.
+
+A paused campaign is refused in the third trip by its own record, however old
+the list of the second one is. A refusal there costs this imp its bid and never
+a fourth trip: what is held in vain is given back with the next request, and
+would come back by itself when its lease ends.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from adcache.ad_line import AdLine
+from adcache.adserver_answer import (
+    NBR_TECHNICAL,
+    NBR_TIME,
+    Decision,
+    bid_for,
+    choose,
+    response_for,
+)
+from adcache.adserver_journey import Journey
+from adcache.adserver_notices import NoticeResult, Notices
+from adcache.adserver_trips import Arrival, Trips
+from adcache.adserver_visit import visit_of
+from adcache.bid_ids import BidId
+from adcache.clock import Seconds, to_ms
+from adcache.connection import RedisAdCache
+from adcache.consent import may_profile
+from adcache.eligibility import Offer, market_of, offers, seat_problem
+from adcache.errors import AdCacheError
+from adcache.hops import Hops
+from adcache.money import Money, to_micros
+from adcache.near import NearCache
+from adcache.openrtb import Bid, BidRequest, BidResponse, Imp, decode_bid_request
+
+RESTING = 1.0  # seconds in which a campaign without money is not tried again
+MOST_RESTING = 10_000
+LONGEST_LEASE = 7200  # seconds, whatever the imp allows
+
+
+class AdServer:
+    """Decides on bid requests, and takes the notices about its bids.
+
+    `near` keeps the lists of campaigns in this process. `rates` say what one
+    unit of another currency is worth in `currency`, for floors; bids are made
+    in `currency` alone. `lease` (seconds) is how long a bid waits for its
+    billing notice when the imp does not say (``imp.exp``). `network` (seconds)
+    is taken off a request's ``tmax``. `best` campaigns of a list are read.
+
+    >>> from adcache import AdServer, connect
+    >>> from adcache.simulate import sample_request
+    >>> AdServer(connect("fakeredis://")).decide(sample_request()).reason
+    'no campaign for these interests here'
+    """
+
+    def __init__(
+        self,
+        redis_cache: RedisAdCache,
+        *,
+        near: bool = False,
+        seat: str = "adcache",
+        currency: str = "USD",
+        rates: Mapping[str, Money] | None = None,
+        lease: Seconds = 300,
+        network: Seconds = 0.02,
+        notice_url: str = "https://ads.example",
+        best: int = 64,
+    ) -> None:
+        self.cache = redis_cache
+        self.near = NearCache(redis_cache, "targeting:") if near else None
+        self._trips = Trips(redis_cache, self.near, best)
+        self._notices = Notices(redis_cache, self._trips.caps, self._trips.budget)
+        self._seat = seat
+        self._currency = currency
+        self._rates = {
+            c: to_micros(r, f"rate of {c}") for c, r in (rates or {}).items()
+        }
+        self._rates[currency] = to_micros(1)
+        self._lease = to_ms(lease, "lease") // 1000
+        self._network = to_ms(network, "network") / 1000
+        self._notice_url = notice_url.rstrip("/")
+        self._resting: dict[str, float] = {}  # campaign -> end of its rest
+
+    def handle(
+        self,
+        bid_request: BidRequest | dict[str, Any] | bytes | str,
+        *,
+        exchange: str = "default",
+        trace: Hops | None = None,
+    ) -> BidResponse | None:
+        """Answer a bid request; None is no bid, and `decide` tells why.
+
+        Raises `InvalidBidRequest` for a malformed request and nothing else:
+        without Redis there is no bid.
+        """
+        return self.decide(bid_request, exchange=exchange, trace=trace).response
+
+    def decide(
+        self,
+        bid_request: BidRequest | dict[str, Any] | bytes | str,
+        *,
+        exchange: str = "default",
+        trace: Hops | None = None,
+    ) -> Decision:
+        """Answer a bid request with the reasons; `trace` is filled with its hops."""
+        journey = Journey(self.cache, trace)
+        request = (
+            bid_request
+            if isinstance(bid_request, BidRequest)
+            else decode_bid_request(bid_request)
+        )
+        journey.limit(request.tmax, self._network)
+        problem = seat_problem(request, self._seat)
+        if request.cur and self._currency not in request.cur:
+            problem = f"bids are made in {self._currency} only"
+        if problem:
+            return Decision(None, problem)
+        try:
+            return self._decide(journey, request, exchange)
+        except AdCacheError as error:
+            return Decision(None, f"no bid without Redis: {error}", nbr=NBR_TECHNICAL)
+        finally:
+            journey.end("answer")
+
+    def win(self, bid_id: str) -> NoticeResult:
+        """Take a win notice (``nurl``): the money stays reserved; nothing is billed."""
+        return self._notices.win(bid_id)
+
+    def billing(self, bid_id: str, price: Money) -> NoticeResult:
+        """Take a billing notice (``burl``): `price` is the clearing price, a CPM.
+
+        The impression is counted under the user's caps and in the statistics,
+        and its cost is settled; all of it once, however often the notice comes.
+        """
+        return self._notices.billing(bid_id, price)
+
+    def loss(self, bid_id: str) -> NoticeResult:
+        """Take a loss notice (``lurl``): money and place are given back."""
+        return self._notices.loss(bid_id)
+
+    def click(self, bid_id: str) -> NoticeResult:
+        """Count a click on the ad of a bid, once."""
+        return self._notices.click(bid_id)
+
+    def close(self) -> None:
+        """Give back what waits to be given back, and stop the near cache."""
+        self.cache.wire.trip(self._trips.compensations(10_000), keep_errors=True)
+        if self.near:
+            self.near.close()
+
+    def _decide(self, journey: Journey, request: BidRequest, exchange: str) -> Decision:
+        visit = visit_of(request, bool(may_profile(request)))
+        arrival = self._trips.arrive(journey, request, visit, exchange)
+        claim, contextual = arrival.claim, arrival.visitor.user_id is None
+        reasons: dict[str, str] = {}
+        response = claim.response
+        if not claim and response is None:
+            return Decision(None, "a duplicate, not answered yet", duplicate=True)
+        if response is None and not journey.late:
+            lines = self._trips.eligible(journey, arrival.visitor).values()
+            response, reasons = self._answer(request, exchange, arrival, lines)
+        if journey.late:
+            return Decision(None, "too late", reasons, NBR_TIME, contextual)
+        if response is None:
+            return Decision(None, _summary(reasons), reasons, contextual=contextual)
+        bids, refused = self._commit(journey, request, exchange, arrival, response)
+        reasons |= refused
+        if not bids:
+            return Decision(None, _summary(reasons), reasons, contextual=contextual)
+        reasons |= {bid.impid: f"{bid.cid} bids {bid.price}" for bid in bids}
+        return Decision(
+            response_for(request.id, bids, self._seat, self._currency),
+            "bid",
+            reasons,
+            contextual=contextual,
+            duplicate=not claim,
+        )
+
+    def _answer(
+        self,
+        request: BidRequest,
+        exchange: str,
+        arrival: Arrival,
+        lines: Iterable[AdLine],
+    ) -> tuple[BidResponse | None, dict[str, str]]:
+        """Let the campaigns compete for each imp; the response, and what was left."""
+        caps, visitor = arrival.caps, arrival.visitor
+        now_ms = caps.now_ms if caps else self.cache.now_ms() or time.time_ns() // 10**6
+        market = market_of(request, self._seat, self._rates)
+        found: dict[str, list[Offer]] = {}
+        reasons: dict[str, str] = {}
+        for imp in request.imp:
+            found[imp.id], no = offers(imp, market, lines, visitor, int(now_ms))
+            reasons[imp.id] = ", ".join(f"{why} ({n})" for why, n in no.most_common())
+
+        def allowed(offer: Offer) -> str:
+            campaign = offer.campaign
+            if self._resting.get(campaign.campaign_id, 0.0) > time.monotonic():
+                return "no money, a moment ago"
+            room = not caps or caps.has_room(campaign.campaign_id, campaign.caps)
+            return "" if room else "capped"
+
+        chosen, left = choose(request.imp, found, allowed)
+        bids = [self._bid(imp, offer, exchange, request.id) for imp, offer in chosen]
+        reasons |= left
+        if not bids:
+            return None, reasons
+        return response_for(request.id, bids, self._seat, self._currency), reasons
+
+    def _bid(self, imp: Imp, offer: Offer, exchange: str, request_id: str) -> Bid:
+        bid_id = BidId(offer.campaign.campaign_id, exchange, request_id, imp.id)
+        exp = min(imp.exp or self._lease, LONGEST_LEASE)
+        return bid_for(imp, offer, bid_id, self._notice_url, exp)
+
+    def _commit(
+        self,
+        journey: Journey,
+        request: BidRequest,
+        exchange: str,
+        arrival: Arrival,
+        response: BidResponse,
+    ) -> tuple[list[Bid], dict[str, str]]:
+        """Commit the bids; a campaign that has no money now rests for a while."""
+        bids, refused = self._trips.commit(
+            journey, request, exchange, arrival.visitor.user_id, response
+        )
+        for bid in response.seatbid[0].bid:
+            if refused.get(bid.impid, "").startswith("no money"):
+                self._resting[str(bid.cid)] = time.monotonic() + RESTING
+        if len(self._resting) > MOST_RESTING:
+            self._resting.clear()
+        return bids, refused
+
+
+def _summary(reasons: Mapping[str, str]) -> str:
+    """One line for all imps, such as ``imp 1: under the floor (3)``."""
+    said = (f"imp {imp}: {why}" for imp, why in reasons.items() if why)
+    return "; ".join(said) or "no campaign for these interests here"

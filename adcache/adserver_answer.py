@@ -1,0 +1,110 @@
+"""From offers to a bid response: who bids on which imp, and what the bid says."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+from msgspec.structs import replace
+
+from adcache.bid_ids import BidId
+from adcache.eligibility import MTYPE, Offer
+from adcache.money import from_micros
+from adcache.openrtb import Bid, BidResponse, Imp, SeatBid
+from adcache.openrtb_imp import BidExt
+
+# AdCOM 1.0, List: No-Bid Reason Codes, for OpenRTB's BidResponse.nbr.
+NBR_TECHNICAL, NBR_TIME = 1, 15
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What became of a bid request: a response, or None and the reason.
+
+    `imps` says for each imp which campaign bids, or why none does. `nbr` is
+    OpenRTB's code for the reason, where it has one. `contextual` is true when
+    the request gave no basis to know the user, `duplicate` when this exchange
+    had sent the request before.
+    """
+
+    response: BidResponse | None
+    reason: str
+    imps: dict[str, str] = {}
+    nbr: int | None = None
+    contextual: bool = False
+    duplicate: bool = False
+
+    def __bool__(self) -> bool:
+        return self.response is not None
+
+
+def choose(
+    imps: Iterable[Imp],
+    offers: Mapping[str, list[Offer]],
+    allowed: Callable[[Offer], str],
+) -> tuple[list[tuple[Imp, Offer]], dict[str, str]]:
+    """Give each imp its best allowed offer; no campaign gets two of them.
+
+    The imp with the dearest offer chooses first: one page does not show one ad
+    twice. `allowed` returns why not, or an empty text. Of imps that get nothing
+    the reason comes back, by their id.
+    """
+    chosen: list[tuple[Imp, Offer]] = []
+    reasons: dict[str, str] = {}
+    taken: set[str] = set()
+    for imp in sorted(imps, key=lambda imp: -_best(offers[imp.id])):
+        for offer in offers[imp.id]:
+            name = offer.campaign.campaign_id
+            problem = "on the page already" if name in taken else allowed(offer)
+            if not problem:
+                chosen.append((imp, offer))
+                taken.add(name)
+                break
+            reasons.setdefault(imp.id, problem)
+        else:
+            continue
+        reasons.pop(imp.id, None)
+    return chosen, reasons
+
+
+def _best(offers: list[Offer]) -> int:
+    return offers[0].price if offers else -1
+
+
+def bid_for(imp: Imp, offer: Offer, bid_id: BidId, notice_url: str, exp: int) -> Bid:
+    """Write a bid, as it is stored: with the caps, and without the markup.
+
+    The exchange fills in the macros of the notice URLs (OpenRTB 2.6, 4.4).
+    """
+    campaign, creative = offer.campaign, offer.creative
+    name = str(bid_id)
+    url = f"{notice_url}/%s?bid={name.replace('%', '%25').replace(':', '%3A')}&"
+    return Bid(
+        id=name,
+        impid=imp.id,
+        price=from_micros(offer.price),
+        nurl=url.replace("%s", "win", 1) + "price=${AUCTION_PRICE}",
+        burl=url.replace("%s", "billing", 1) + "price=${AUCTION_PRICE}",
+        lurl=url.replace("%s", "loss", 1) + "reason=${AUCTION_LOSS}",
+        adomain=list(campaign.adomain),
+        cid=campaign.campaign_id,
+        crid=creative.creative_id,
+        cat=list(campaign.cat),
+        dealid=offer.deal_id,
+        w=creative.w or None,
+        h=creative.h or None,
+        exp=exp,
+        mtype=MTYPE[creative.format],
+        ext=BidExt(caps=list(campaign.caps)) if campaign.caps else None,
+    )
+
+
+def finished(bid: Bid, markup: str) -> Bid:
+    """Turn a stored bid into the one that is sent: with markup, without caps."""
+    return replace(bid, adm=markup, ext=None)
+
+
+def response_for(
+    request_id: str, bids: list[Bid], seat: str, currency: str
+) -> BidResponse:
+    """Put the bids into one seat."""
+    return BidResponse(
+        id=request_id, seatbid=[SeatBid(bid=bids, seat=seat)], cur=currency
+    )
