@@ -193,7 +193,7 @@ def pmp(private=0, **deal):
 
 
 def test_a_fixed_price_deal_is_bid_at_its_price():
-    """With at 3 the deal's floor is the price; a campaign that bids less has no part."""
+    """With at 3 the deal's floor is the price; who bids less has no part in it."""
     assert 1_500_000 == ask(line(cpm=2, deals=("d1",)), pmp(at=3)).price
     assert ask(line(cpm=1.4, deals=("d1",)), pmp(at=3)).deal_id is None
     assert 2_000_000 == ask(line(cpm=2, deals=("d1",)), pmp(at=1)).price
