@@ -310,6 +310,17 @@ def test_the_very_same_call_changes_nothing(timed_cache, clock):
     assert None is sessions.get_session("s")
 
 
+@pytest.mark.parametrize("terms", [{"ttl": 70}, {"max_age": 300}, {"max_age": 70}])
+def test_other_times_are_not_the_very_same_call(timed_cache, clock, terms):
+    """Whoever asks for another ttl or max_age begins anew, with what they asked for."""
+    sessions = SessionManager(timed_cache, max_age=100)
+    sessions.create_session("s", ADA, ttl=80)
+    clock.advance(1)
+    sessions.create_session("s", ADA, **{"ttl": 80, **terms})
+
+    assert clock.now() == sessions.get_session("s")["created_at"]
+
+
 def test_without_an_id_one_is_made(cache):
     """Made ids are unguessable: 128 random bits, safe in a URL."""
     sessions = SessionManager(cache)
