@@ -144,12 +144,12 @@ GOALS = (
     Goal(
         "bytes of a profile, to naive",
         0.45,
-        of_numbers("bytes: profile, adcache", "bytes: profile, naive"),
+        of_numbers("bytes: large profile, adcache", "bytes: large profile, naive"),
     ),
     Goal(
         "bytes of five caps, to naive",
         0.4,
-        of_numbers("bytes: caps, adcache", "bytes: caps, naive"),
+        of_numbers("bytes: five caps, adcache", "bytes: five caps, naive"),
     ),
     Goal(
         "import adcache, to import redis",

@@ -1,9 +1,9 @@
-"""Times of calls, taken so that their ratios hold on a busy machine.
+"""Times of calls, taken so that they hold on a busy machine.
 
 All rows take turns: a round gives each of them one slice of calls, in an order
 drawn anew, and a row's figure is the median of its slices. Client and server
-share one core, so that what the server does is part of the time. The server's
-CPU is what INFO says it used during the slice. Trips are counted apart from
+share one core, and a call's time is what both of them use of it: the time on
+the wall, less what other programs took in between. Trips are counted apart from
 that, with the same calls on the same data, through `TripCounter`.
 """
 
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -71,6 +72,7 @@ class Row:
     micros: float = 0.0
     trips: float = 0.0
     server: float = 0.0
+    wall: float = 0.0  # of the slice that was disturbed least
 
 
 @dataclass
@@ -115,6 +117,45 @@ class _Timed:
     calls: int = 1
     times: list[float] = field(default_factory=list)
     busy: list[float] = field(default_factory=list)
+    walls: list[float] = field(default_factory=list)
+
+    def take(self, server: "ServerClock") -> None:
+        """Run one slice; seconds a unit of the client's and the server's CPU."""
+        units = self.calls * self.contender.per
+        began, busy, wall = time.process_time(), server.now(), time.perf_counter()
+        self.contender.run(self.calls)
+        walls = time.perf_counter() - wall
+        times, busy = time.process_time() - began, server.now() - busy
+        self.contender.tidy()
+        self.times.append((times + busy) / units)
+        self.busy.append(busy / units)
+        self.walls.append(walls / units)
+
+    def sum_up(self) -> None:
+        """Put the medians into the row, in microseconds."""
+        self.row.micros = statistics.median(self.times) * 1e6
+        self.row.server = statistics.median(self.busy) * 1e6
+        self.row.wall = min(self.walls) * 1e6
+
+
+class ServerClock:
+    """CPU seconds that a server on this machine has used.
+
+    Linux counts nanoseconds for a process; elsewhere the server's INFO is asked.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._client: Any = redis.Redis.from_url(url)
+        pid = self._client.info("server")["process_id"]
+        self._file = Path(f"/proc/{pid}/schedstat")
+        self._linux = self._file.exists()
+
+    def now(self) -> float:
+        """Return the seconds used by now."""
+        if self._linux:
+            return int(self._file.read_text("ascii").split()[0]) / 1e9
+        info = self._client.info("cpu")
+        return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
 
 
 def measure(jobs: Iterable[Job], url: str, seconds: float) -> Figures:
@@ -137,8 +178,7 @@ def measure(jobs: Iterable[Job], url: str, seconds: float) -> Figures:
         entry.calls = _calls_in_a_slice(entry.contender.run)
     _take_turns(timed, url, seconds)
     for entry in timed:
-        entry.row.micros = statistics.median(entry.times) / entry.contender.per
-        entry.row.server = statistics.median(entry.busy) / entry.contender.per
+        entry.sum_up()
     with TripCounter(url) as proxy:
         for job in jobs:
             for name, trips in count_trips(job, proxy):
@@ -161,36 +201,23 @@ def count_trips(job: Job, proxy: TripCounter) -> Iterator[tuple[str, float]]:
 def _calls_in_a_slice(run: Run) -> int:
     """Warm up, then find how many calls fill a slice."""
     run(3)
-    started = time.perf_counter()
+    started = time.process_time()
     run(5)
-    took = (time.perf_counter() - started) / 5
+    took = (time.process_time() - started) / 5 * 1.5  # the server takes its part
     return max(3, min(MOST_CALLS, int(SLICE / took)))
 
 
 def _take_turns(timed: list[_Timed], url: str, seconds: float) -> None:
     """Let all rows take turns for so many seconds, at least five rounds."""
-    server = redis.Redis.from_url(url)
+    server = ServerClock(url)
     gc.collect()
     gc.freeze()  # what the set-up left would be walked through again and again
     deadline, rounds = time.monotonic() + seconds, 0
     while rounds < 5 or time.monotonic() < deadline:
         rounds += 1
         for entry in random.sample(timed, len(timed)):
-            run, calls = entry.contender.run, entry.calls
-            busy = _cpu(server)
-            started = time.perf_counter()
-            run(calls)
-            took = time.perf_counter() - started
-            entry.busy.append((_cpu(server) - busy) / calls * 1e6)
-            entry.contender.tidy()
-            entry.times.append(took / calls * 1e6)
+            entry.take(server)
     gc.unfreeze()
-
-
-def _cpu(server: Any) -> float:
-    """Seconds of CPU that the server has used."""
-    info = server.info("cpu")
-    return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
 
 
 def on_one_core() -> None:
