@@ -6,10 +6,14 @@ errors, and the times of its last calls. Counting costs a fraction of a
 microsecond, so it is always on; `CacheMonitor` reads it.
 """
 
+import math
+import os
 import threading
+import weakref
 from collections import deque
 
 RECENT = 1024  # calls whose times are kept, for the percentiles
+_everywhere: "weakref.WeakSet[Metrics]" = weakref.WeakSet()  # for a forked child
 
 
 class Meter:
@@ -58,7 +62,11 @@ class Meter:
         times = sorted(self.recent)
         if not times:
             return None
-        return times[min(len(times) - 1, int(share * len(times)))]
+        return times[max(0, math.ceil(share * len(times)) - 1)]
+
+    def forget_locks(self) -> None:
+        """In a forked child: the lock may have been held by a thread left behind."""
+        self._lock = threading.Lock()
 
 
 class Metrics:
@@ -66,6 +74,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._meters: dict[str, Meter] = {}
+        _everywhere.add(self)
 
     def meter(self, component: str) -> Meter:
         """Return the meter of a component, such as ``profiles``."""
@@ -77,3 +86,13 @@ class Metrics:
     def all(self) -> dict[str, Meter]:
         """Return every meter by its component's name."""
         return dict(sorted(self._meters.items()))
+
+
+def _after_fork() -> None:
+    for metrics in _everywhere:
+        for meter in metrics.all().values():
+            meter.forget_locks()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
