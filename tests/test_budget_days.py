@@ -302,7 +302,7 @@ def lua(url, body, *args):
 
 NUMBER = """
 local n = {} for i, word in ipairs(ARGV) do n[i] = tonumber(word) end
-local campaign = { offsets = ARGV[1], curve = ARGV[2], kind = ARGV[2]:match('^%S+'),
+local campaign = { offsets = numbers_of(ARGV[1]), curve = ARGV[2], kind = ARGV[2]:match('^%S+'),
   start_ms = n[3], end_ms = n[4], bid = 5000000 }
 local account = { daily = n[5] }
 """
@@ -327,7 +327,7 @@ def test_lua_and_python_allow_the_same(
     body = (
         NUMBER
         + """
-    return { text(day_at(ARGV[1], n[6])), text(day_start(ARGV[1], n[7])),
+    return { text(day_at(campaign.offsets, n[6])), text(day_start(campaign.offsets, n[7])),
       text(day_allowance(campaign, n[5], n[7], n[6])),
       text(day_budget(campaign, n[5], n[7])) }"""
     )

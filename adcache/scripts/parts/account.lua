@@ -12,7 +12,7 @@ local function read_campaign(now)
   local curve = row[8] or 'asap'
   return { status = row[1], start_ms = tonumber(row[2]), end_ms = tonumber(row[3]),
     bid = tonumber(row[4]), budget = tonumber(row[5]), daily = tonumber(row[6] or ''),
-    offsets = row[7] or '', curve = curve, kind = curve:match('^%S+'),
+    offsets = numbers_of(row[7] or ''), curve = curve, kind = curve:match('^%S+'),
     over = row[9] and now >= tonumber(row[9]) }
 end
 

@@ -14,14 +14,21 @@ local function part_of(amount, n, d)
   return whole * n + math.floor(rest * n / d)
 end
 
--- UTC offset at a moment; offsets is "from_ms offset_ms from_ms offset_ms ...".
+-- All numbers of a line, in order.
+local function numbers_of(line)
+  local found = {}
+  for number in line:gmatch('%-?%d+') do found[#found + 1] = tonumber(number) end
+  return found
+end
+
+-- UTC offset at a moment; offsets: from_ms, offset_ms, from_ms, offset_ms ...
 local function offset_at(offsets, ms)
-  local found
-  for from, offset in offsets:gmatch('(%S+) (%S+)') do
-    if found and tonumber(from) > ms then break end
-    found = tonumber(offset)
+  local found = offsets[2] or 0
+  for i = 3, #offsets, 2 do
+    if offsets[i] > ms then break end
+    found = offsets[i + 1]
   end
-  return found or 0
+  return found
 end
 
 local function day_at(offsets, ms) return math.floor((ms + offset_at(offsets, ms)) / DAY) end
@@ -45,8 +52,7 @@ end
 -- Micros that may be spent or reserved on `day` until `ms`; daily: its money.
 local function day_allowance(campaign, daily, day, ms)
   if campaign.kind ~= 'even' and campaign.kind ~= 'front_loaded' then return daily end
-  local points = {}
-  for point in campaign.curve:gmatch('%d+') do points[#points + 1] = tonumber(point) end
+  local points = numbers_of(campaign.curve)
   local begin = day_start(campaign.offsets, day)
   local length = day_start(campaign.offsets, day + 1) - begin
   local first = share_at(points, campaign.start_ms - begin, length)
