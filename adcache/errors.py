@@ -66,5 +66,9 @@ class LoaderFailed(AdCacheError, RuntimeError):
     """A record could not be loaded, and there is no copy of it to serve."""
 
 
+class LibraryMissing(AdCacheError, ImportError):
+    """Something was asked for that needs an optional library; the error names it."""
+
+
 class ServerNotFound(AdCacheError, FileNotFoundError):
     """No redis-server or valkey-server binary was found on this machine."""
