@@ -1,20 +1,20 @@
 """Copies of records in Redis, and the leases to load them: the scripts by name."""
 
 import contextlib
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from adcache.connection import RedisAdCache
 from adcache.envelope import open_envelope
 from adcache.errors import AdCacheError
 from adcache.refresh import Rng, jittered
-from adcache.server_time import ServerTime
+from adcache.stampede_time import ServerTime
 
 MEMORY = 10  # leases: a loader this late is still told from a newer one
 
 
-@dataclass(frozen=True)
-class Times:
+class Times(msgspec.Struct, frozen=True):
     """How long copies and leases last, in ms; `jitter` is a share of the ttl."""
 
     ttl_ms: int

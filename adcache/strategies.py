@@ -110,7 +110,7 @@ class RecordCache:
 
         A hit is one GET. Errors of the database come out unchanged.
         """
-        record, lease = self._keys(key)
+        record = self._key(0, key)
         copy = self.cache.wire.execute("GET", record, safe=True, meter=self._meter)
         if copy is not None:
             fresh_until, _, _, body = open_envelope(copy)
@@ -119,7 +119,7 @@ class RecordCache:
                 self._meter.hit()
                 return from_json(body)
         self._meter.miss()
-        return self._load(key, record, lease)
+        return self._load(key, record)
 
     def put(self, key: str, value: Any) -> None:
         """Write the record of `key`, as the strategy says.
@@ -161,8 +161,10 @@ class RecordCache:
         """Say how many writes the database does not have yet, and since when."""
         return self._write_back().lag()
 
-    def _load(self, key: str, record: str, lease: str) -> Any:
+    def _load(self, key: str, record: str) -> Any:
         """Ask write-back's queue, then the database; keep a copy if that is safe."""
+        _refuse_unwritable(key)
+        lease = self._key(1, key)
         claim: Question[str] = self._scripts["record_claim"].question(
             lease=lease,
             now_ms=self.cache.now_ms(),
@@ -191,7 +193,8 @@ class RecordCache:
         return from_json(body)
 
     def _write(self, key: str, value: Any, body: str) -> None:
-        record, lease = self._keys(key)
+        _refuse_unwritable(key)
+        record, lease = self._key(0, key), self._key(1, key)
         if self._queue:
             self._queue.put(key, record, lease, self._copy_ms(), body)
             return
@@ -224,14 +227,10 @@ class RecordCache:
         """How long the next copy lives, in ms."""
         return max(1, round(1000 * jittered(self._ttl_ms / 1000, self._jitter)))
 
-    def _keys(self, key: str) -> tuple[str, str]:
-        """Keys of the copy and of its lease."""
-        _refuse_unwritable(key)
-        record, lease = (
-            self.cache.get_key(pattern, kind=self.kind, record_id=key)
-            for pattern in self._patterns
-        )
-        return record, lease
+    def _key(self, which: int, key: str) -> str:
+        """Redis key of the copy (0) or of its lease (1)."""
+        pattern = self._patterns[which]
+        return self.cache.get_key(pattern, kind=self.kind, record_id=key)
 
     def _write_back(self) -> WriteQueue:
         if self._queue is None:

@@ -98,6 +98,12 @@ def at_once(request):
     return request.param
 
 
+@pytest.fixture
+def fake(make_cache):
+    """An embedded cache, for what the server has no part in."""
+    return make_cache("fakeredis")
+
+
 def cached(cache, records, strategy=ASIDE, **options):
     """A RecordCache without jitter; another one is like another process."""
     return RecordCache(cache, "ads", records, strategy, **{"jitter": 0} | options)
@@ -127,7 +133,7 @@ def counted(cache, call):
 
 def copy_of(cache, records, key="k"):
     """The copy in Redis, or None."""
-    return cache.redis_client.get(records._keys(key)[0])
+    return cache.redis_client.get(records._key(0, key))
 
 
 def test_the_seeds_names_and_values():
@@ -206,7 +212,7 @@ def test_a_ttl_is_jittered_downwards(cache, memory, strategy):
     for n in range(30):
         memory.rows[f"k{n}"] = (1, "1")
         records.get(f"k{n}")
-        ttls.append(cache.redis_client.pttl(records._keys(f"k{n}")[0]))
+        ttls.append(cache.redis_client.pttl(records._key(0, f"k{n}")))
 
     assert 795_000 < min(ttls) < 900_000 < max(ttls) <= 1_000_000
 
@@ -247,7 +253,7 @@ def test_a_fill_without_its_claim_is_not_kept(cache, memory, strategy, lost):
     loaded, go_on = memory.hold("load", "after")
     thread = start(records.get, "k")
     assert loaded.wait(20)
-    lease = records._keys("k")[1]
+    lease = records._key(1, "k")
     if lost == "evicted":
         cache.redis_client.delete(lease)
     ends = time.monotonic() + 5
@@ -269,7 +275,7 @@ def test_two_readers_share_a_claim(cache, memory):
     assert loaded.wait(20)
     records.get("k")
     assert copy_of(cache, records)
-    cache.redis_client.delete(records._keys("k")[0])
+    cache.redis_client.delete(records._key(0, "k"))
     go_on.set()
     end(thread)
 
@@ -372,10 +378,10 @@ def test_a_failed_store_leaves_the_cache_not_ahead(cache, memory, at_once):
     assert copy_of(cache, records)
 
 
-def test_a_store_that_failed_after_its_work(cache, memory, at_once):
+def test_a_store_that_failed_after_its_work(fake, memory, at_once):
     """Time-out of a write that happened: the next read has the new value."""
     memory.rows["k"] = (1, '"old"')
-    records = cached(cache, memory, at_once)
+    records = cached(fake, memory, at_once)
     records.get("k")
     memory.store = lambda key, value: (
         memory.rows.update(k=(2, json.dumps(value))),
@@ -556,7 +562,7 @@ def test_queued_writes_are_seen_when_the_copy_is_gone(cache, memory):
     records = cached(cache, memory, BACK)
     memory.rows["k"] = (1, '"old"')
     records.put("k", "queued")
-    cache.redis_client.delete(records._keys("k")[0])
+    cache.redis_client.delete(records._key(0, "k"))
 
     assert ["queued", "queued"] == [records.get("k"), records.get("k")]
     assert 0 == memory.loads
@@ -595,7 +601,7 @@ def test_a_read_across_put_and_flush_keeps_no_old_copy(cache, memory):
     assert loaded.wait(20)
     records.put("k", "new")
     records.flush()
-    cache.redis_client.delete(records._keys("k")[0])
+    cache.redis_client.delete(records._key(0, "k"))
     go_on.set()
     end(thread)
 
@@ -827,9 +833,9 @@ def test_an_interrupted_flush_keeps_what_it_has_done(cache, memory):
     assert [0, 1, 2, 3, 4] == [memory.load(f"k{n}") for n in range(5)]
 
 
-def test_a_slow_batch_ends_with_its_lease(cache, memory):
+def test_a_slow_batch_ends_with_its_lease(fake, memory):
     """A writer does not go on storing what another may have taken."""
-    records = cached(cache, memory, BACK, lease=0.05)
+    records = cached(fake, memory, BACK, lease=0.05)
     for n in range(3):
         records.put(f"k{n}", n)
     real_store = memory.store
@@ -980,7 +986,7 @@ def test_write_back_agrees_with_a_dict(steps):
         elif step == "flush":
             records.flush(1)
         elif step == "evict":
-            cache.redis_client.delete(*records._keys(key))
+            cache.redis_client.delete(records._key(0, key), records._key(1, key))
         elif step == "fail":
             memory.fail = None if memory.fail else OSError("down")
         elif step == "tick":
@@ -998,28 +1004,28 @@ def test_write_back_agrees_with_a_dict(steps):
 
 
 @pytest.mark.parametrize("bad", ["", None, 7, b"k", "\ud800"])
-def test_a_bad_key_is_refused_before_anything_is_written(cache, memory, strategy, bad):
+def test_a_bad_key_is_refused_before_anything_is_written(fake, memory, strategy, bad):
     """Empty, non-text, and text that no database can keep."""
-    records = cached(cache, memory, strategy)
+    records = cached(fake, memory, strategy)
     calls = (records.get, records.delete, lambda key: records.put(key, 1))
     for call in calls:
         with pytest.raises(ValueError, match=r"(key|record_id) must"):
             call(bad)
 
-    assert [] == all_keys(cache)
+    assert [] == all_keys(fake)
     assert 0 == memory.loads + memory.stores
 
 
-def test_a_bad_value_is_refused_before_anything_is_written(cache, memory, strategy):
+def test_a_bad_value_is_refused_before_anything_is_written(fake, memory, strategy):
     """What JSON would change, and None, which delete is for."""
-    records = cached(cache, memory, strategy)
+    records = cached(fake, memory, strategy)
     for bad in ((1, 2), {1: 2}, math.nan, {"a": {1}}, object(), "\ud800"):
         with pytest.raises(InvalidValue, match="the value of 'k'"):
             records.put("k", bad)
     with pytest.raises(InvalidValue, match=r"delete\(\) removes"):
         records.put("k", None)
 
-    assert [] == all_keys(cache)
+    assert [] == all_keys(fake)
     assert 0 == memory.stores
 
 
@@ -1061,29 +1067,29 @@ def test_a_huge_value_comes_back(cache, tmp_path, strategy):
     ],
     ids=str,
 )
-def test_a_bad_option_is_refused(cache, memory, options):
+def test_a_bad_option_is_refused(fake, memory, options):
     """The error names the option."""
     (name,) = options
     with pytest.raises(InvalidValue, match={"jitter": "share"}.get(name, name)):
-        RecordCache(cache, "ads", memory, **options)
+        RecordCache(fake, "ads", memory, **options)
 
 
-def test_only_write_back_has_a_queue(cache, memory, at_once):
+def test_only_write_back_has_a_queue(fake, memory, at_once):
     """flush, run_writer and lag say so for the other strategies."""
-    records = cached(cache, memory, at_once)
+    records = cached(fake, memory, at_once)
     for call in (records.flush, records.lag, lambda: records.run_writer(None)):
         with pytest.raises(InvalidValue, match="only WRITE_BACK has flush"):
             call()
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1001, 1.5, True, "9"])
-def test_a_bad_batch_size_is_refused(cache, memory, limit):
+def test_a_bad_batch_size_is_refused(fake, memory, limit):
     """A batch is 1 to 1000 writes."""
     with pytest.raises(InvalidValue, match="limit must be 1 to 1000"):
-        cached(cache, memory, BACK).flush(limit)
+        cached(fake, memory, BACK).flush(limit)
 
 
-def test_write_back_needs_a_store_with_versions(cache):
+def test_write_back_needs_a_store_with_versions(fake):
     """A store(key, value) is enough for the others."""
 
     class Plain:
@@ -1094,15 +1100,15 @@ def test_write_back_needs_a_store_with_versions(cache):
             pass
 
     for strategy in AT_ONCE:
-        cached(cache, Plain(), strategy).put("k", 1)
+        cached(fake, Plain(), strategy).put("k", 1)
     with pytest.raises(InvalidValue, match=r"Plain\.store takes none"):
-        cached(cache, Plain(), BACK)
+        cached(fake, Plain(), BACK)
 
 
 def test_a_damaged_copy_is_an_error_that_put_mends(cache, memory, strategy):
     """What another program wrote is not guessed at."""
     records = cached(cache, memory, strategy)
-    cache.redis_client.set(records._keys("k")[0], "{}", px=60_000)
+    cache.redis_client.set(records._key(0, "k"), "{}", px=60_000)
     with pytest.raises(UnreadableRecord):
         records.get("k")
     records.put("k", 1)
@@ -1157,7 +1163,7 @@ def test_the_default_ttl_is_the_configs(make_cache, memory):
     records = cached(cache, memory, THROUGH)
     records.put("k", 1)
 
-    assert 76_000 < cache.redis_client.pttl(records._keys("k")[0]) <= 77_000
+    assert 76_000 < cache.redis_client.pttl(records._key(0, "k")) <= 77_000
 
 
 def test_sqlite_ignores_older_versions(tmp_path):
