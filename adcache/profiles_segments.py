@@ -69,10 +69,10 @@ class Segments:
 
         Afterwards the list is asked again: somebody may have changed it in the
         meantime, or suppressed the user; then that is followed. What is left
-        stands in the list until the segment has confirmed it. Returns how many
-        segments knew the user before they were left.
+        stands in the list until the segment has confirmed it. Returns of how
+        many segments the user was a member before leaving them.
         """
-        known = 0
+        ended = 0
         for _ in range(ROUNDS):
             if not join and not leave:
                 break
@@ -82,12 +82,12 @@ class Segments:
             if leave:
                 replies = self.cache.wire.trip(moves)
                 undo = self.cache.wire.ask(settle)
-                known += sum(replies[len(join) :])
+                ended += sum(replies[len(join) :])
             else:
                 undo = self.cache.wire.trip([*moves, settle])[-1]
             again = [each for each in leave if each in undo]
             join, leave = again, [each for each in join if each in undo]
-        return known
+        return ended
 
     def ask_members(self, segment: str, limit: int) -> Question[list[str]]:
         """Prepare the list of a segment's users, the newest first."""
@@ -139,8 +139,13 @@ class Segments:
         )
 
     def _ask_leave(self, user_id: str, segment: str) -> Question[Any]:
-        command = ("ZREM", self._members(segment), encode_id(user_id, "user_id"))
-        return Question(command, safe=True, component="profiles")
+        return self._scripts["segment_leave"].question(
+            members=self._members(segment),
+            now_ms=self.cache.now_ms(),
+            user=encode_id(user_id, "user_id"),
+            segment_ttl=self.ttl_ms,
+            safe=True,
+        )
 
     def _ask_settle(
         self, user_id: str, join: Sequence[str], leave: Sequence[str]

@@ -5,11 +5,11 @@
 -- ARGV[1] everywhere   1 leave all segments, 0 the profile's own
 -- returns how many of profile and activities were there, then the segments to leave
 -- Why a script: a profile stored again in between would lose its segment.
--- include memberships.lua
 local memberships, reply = KEYS[2], { redis.call('DEL', KEYS[1], KEYS[3]) }
 local list = redis.call('ZRANGE', memberships, 0, -1, 'WITHSCORES')
 for i = 1, #list, 2 do
-  if ARGV[1] == '1' or is_own(list[i + 1]) or list[i + 1] == '0' then
+  local own = list[i + 1]:sub(-2) == '.5' -- as memberships.lua writes it
+  if ARGV[1] == '1' or own or list[i + 1] == '0' then
     redis.call('ZADD', memberships, 0, list[i])
     reply[#reply + 1] = list[i]
   end

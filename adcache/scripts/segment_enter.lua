@@ -9,10 +9,7 @@
 -- Why a script: a user suppressed between the check and the write would be listed.
 -- include clock.lua
 -- include memberships.lua
-local memberships, segment = KEYS[1], ARGV[2]
-local now, ttl = clock(ARGV[1]), tonumber(ARGV[3])
+local now = clock(ARGV[1])
 if not now then return redis.error_reply('NOTIME this Redis user may not ask for TIME') end
 if redis.call('EXISTS', KEYS[2]) == 1 then return false end
--- The profile's own segment stays its own.
-local own = is_own(redis.call('ZSCORE', memberships, segment)) and '.5' or ''
-return enter(memberships, segment, text(now + ttl) .. own, now, ttl, tonumber(ARGV[4]))
+return enter(KEYS[1], ARGV[2], false, now, tonumber(ARGV[3]), tonumber(ARGV[4]))

@@ -18,7 +18,7 @@ if last >= now and newest[1] ~= user then at = last + 0.001 end
 local created = redis.call('ZADD', members, 'GT', string.format('%.4f', at), user)
 
 local over = redis.call('ZCOUNT', members, '-inf', '(' .. text(now - ttl + 1))
-local excess = redis.call('ZCARD', members) - tonumber(ARGV[4])
+local excess = created == 1 and redis.call('ZCARD', members) - tonumber(ARGV[4]) or 0
 local gone = math.min(math.max(over, excess), 10000) -- the rest goes with the next
 if gone > 0 then redis.call('ZREMRANGEBYRANK', members, 0, gone - 1) end
 if redis.call('PTTL', members) < ttl then redis.call('PEXPIRE', members, ARGV[3]) end
