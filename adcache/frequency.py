@@ -146,7 +146,8 @@ class FrequencyCapManager:
         every window of its campaign, for all checks. Asked again, as for a
         second imp of the request, a lease id takes no second place. What
         became of it is known `notice_horizon` seconds longer. A suppressed
-        user gets none. Fixed windows only; raises `InvalidValue`.
+        user gets none, and nobody more than 100 of one campaign at a time.
+        Fixed windows only; raises `InvalidValue`.
         """
         question = self.ask_lease(user_id, campaigns, lease_id, ttl)
         return self.cache.wire.ask(question) if campaigns else {}

@@ -27,7 +27,7 @@
 local record, lease, ttl = KEYS[2], ARGV[2], tonumber(ARGV[3])
 local suppressed = redis.call('EXISTS', KEYS[3]) == 1
 local again = redis.call('EXISTS', record) == 1 -- this lease id was asked for before
-local MOST = 1000 -- open leases of a campaign: a robot's must not grow for ever
+local MOST = 100 -- open leases of a campaign: a robot's must not grow for ever
 
 -- include lease_take.lua
 local at, taken, reply = 5, {}, {}
