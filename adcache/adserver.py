@@ -16,7 +16,7 @@ would come back by itself when its lease ends.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from adcache.ad_line import AdLine
@@ -36,7 +36,7 @@ from adcache.bid_ids import BidId
 from adcache.clock import Seconds, to_ms
 from adcache.connection import RedisAdCache
 from adcache.consent import may_profile
-from adcache.eligibility import Offer, market_of, offers, seat_problem
+from adcache.eligibility import Offer, market_of, offers, refusals, seat_problem
 from adcache.errors import AdCacheError
 from adcache.hops import Hops
 from adcache.money import Money, to_micros
@@ -167,7 +167,7 @@ class AdServer:
         if not claim and response is None:
             return Decision(None, "a duplicate, not answered yet", duplicate=True)
         if response is None and not journey.late:
-            lines = self._trips.eligible(journey, arrival.visitor).values()
+            lines = self._trips.eligible(journey, arrival.visitor)
             response, reasons = self._answer(request, exchange, arrival, lines)
         if journey.late:
             return Decision(None, "too late", reasons, NBR_TIME, contextual)
@@ -191,17 +191,17 @@ class AdServer:
         request: BidRequest,
         exchange: str,
         arrival: Arrival,
-        lines: Iterable[AdLine],
+        lines: list[AdLine],
     ) -> tuple[BidResponse | None, dict[str, str]]:
         """Let the campaigns compete for each imp; the response, and what was left."""
         caps, visitor = arrival.caps, arrival.visitor
         now_ms = caps.now_ms if caps else self.cache.now_ms() or time.time_ns() // 10**6
-        market = market_of(request, self._seat, self._rates)
-        found: dict[str, list[Offer]] = {}
-        reasons: dict[str, str] = {}
-        for imp in request.imp:
-            found[imp.id], no = offers(imp, market, lines, visitor, int(now_ms))
-            reasons[imp.id] = ", ".join(f"{why} ({n})" for why, n in no.most_common())
+        rules = (
+            market_of(request, self._seat, self._rates),
+            lines,
+            visitor,
+            int(now_ms),
+        )
 
         def allowed(offer: Offer) -> str:
             campaign = offer.campaign
@@ -210,9 +210,14 @@ class AdServer:
             room = not caps or caps.has_room(campaign.campaign_id, campaign.caps)
             return "" if room else "capped"
 
-        chosen, left = choose(request.imp, found, allowed)
+        chosen, reasons = choose(request.imp, lambda imp: offers(imp, *rules), allowed)
+        if len(chosen) < len(request.imp):
+            bidding = {imp.id for imp, _ in chosen}
+            for imp in request.imp:
+                if imp.id not in bidding and imp.id not in reasons:
+                    counted = refusals(imp, *rules).most_common()
+                    reasons[imp.id] = ", ".join(f"{why} ({n})" for why, n in counted)
         bids = [self._bid(imp, offer, exchange, request.id) for imp, offer in chosen]
-        reasons |= left
         if not bids:
             return None, reasons
         return response_for(request.id, bids, self._seat, self._currency), reasons

@@ -1,6 +1,6 @@
 """From offers to a bid response: who bids on which imp, and what the bid says."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -36,21 +36,22 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 def choose(
-    imps: Iterable[Imp],
-    offers: Mapping[str, list[Offer]],
+    imps: Sequence[Imp],
+    offers: Callable[[Imp], Iterator[Offer]],
     allowed: Callable[[Offer], str],
 ) -> tuple[list[tuple[Imp, Offer]], dict[str, str]]:
     """Give each imp its best allowed offer; no campaign gets two of them.
 
-    The imp with the dearest offer chooses first: one page does not show one ad
-    twice. `allowed` returns why not, or an empty text. Of imps that get nothing
-    the reason comes back, by their id.
+    `offers` yields them best first. The imp with the dearest offer chooses
+    first: one page does not show one ad twice. `allowed` returns why not, or an
+    empty text. Of imps that get nothing the reason comes back, by their id.
     """
     chosen: list[tuple[Imp, Offer]] = []
     reasons: dict[str, str] = {}
     taken: set[str] = set()
-    for imp in sorted(imps, key=lambda imp: -_best(offers[imp.id])):
-        for offer in offers[imp.id]:
+    for imp in _dearest_first(imps, offers) if len(imps) > 1 else imps:
+        problem = ""
+        for offer in offers(imp):
             name = offer.campaign.campaign_id
             problem = "on the page already" if name in taken else allowed(offer)
             if not problem:
@@ -58,14 +59,19 @@ def choose(
                 taken.add(name)
                 break
             reasons.setdefault(imp.id, problem)
-        else:
-            continue
-        reasons.pop(imp.id, None)
+        if not problem:
+            reasons.pop(imp.id, None)
     return chosen, reasons
 
 
-def _best(offers: list[Offer]) -> int:
-    return offers[0].price if offers else -1
+def _dearest_first(
+    imps: Sequence[Imp], offers: Callable[[Imp], Iterator[Offer]]
+) -> list[Imp]:
+    def best(imp: Imp) -> int:
+        offer = next(offers(imp), None)
+        return offer.price if offer else -1
+
+    return sorted(imps, key=best, reverse=True)
 
 
 def bid_for(imp: Imp, offer: Offer, bid_id: BidId, notice_url: str, exp: int) -> Bid:
@@ -75,7 +81,7 @@ def bid_for(imp: Imp, offer: Offer, bid_id: BidId, notice_url: str, exp: int) ->
     """
     campaign, creative = offer.campaign, offer.creative
     name = str(bid_id)
-    url = f"{notice_url}/%s?bid={name.replace('%', '%25').replace(':', '%3A')}&"
+    url = f"{notice_url}/%s?bid={name.replace('%', '%25')}&"
     return Bid(
         id=name,
         impid=imp.id,

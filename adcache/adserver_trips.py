@@ -22,7 +22,7 @@ from adcache.bidding_requests import BidRequestCache
 from adcache.campaigns import CampaignCache
 from adcache.connection import RedisAdCache
 from adcache.creatives import CreativeCache
-from adcache.eligibility import Visitor
+from adcache.eligibility import Visitor, by_bid
 from adcache.errors import AdCacheError
 from adcache.frequency import FrequencyCapManager
 from adcache.frequency_caps import Cap
@@ -34,9 +34,10 @@ from adcache.pacing import BudgetPacer
 from adcache.profiles import UserProfileCache
 from adcache.sessions import SessionManager
 from adcache.targeting import SessionTargeting
-from adcache.wire import Question
+from adcache.wire import Question, as_it_is
 
 GIVEN_BACK = 32  # compensations that ride along with one request
+KEPT = 20_000  # questions of each kind
 LEASE_MARGIN = 30  # seconds between the end of a bid (bid.exp) and of its lease
 
 
@@ -66,6 +67,13 @@ class Trips:
         self._campaigns = CampaignCache(redis_cache)
         self._creatives = CreativeCache(redis_cache)
         self._give_back: deque[Question[Any]] = deque(maxlen=10_000)
+        # The same users, lists and ads come again and again: their questions are
+        # kept. A manual clock is part of the question, so then they are not.
+        keep = lru_cache(maxsize=KEPT) if redis_cache.clock is None else as_it_is
+        self._of_user = keep(self._ask_of_user)
+        self._of_session = keep(self._ask_of_session)
+        self._of_cell = keep(self._ask_of_cell)
+        self._of_creative = keep(self._creatives.ask_markup)
 
     def arrive(
         self, journey: Journey, request: BidRequest, visit: Visit, exchange: str
@@ -75,23 +83,15 @@ class Trips:
         first = len(questions)
         questions.append(self._requests.ask_first(request.id, exchange=exchange))
         if visit.user_id is not None:
-            key = self.cache.get_key("user_suppressed", user_id=visit.user_id)
-            questions += [
-                Question(("EXISTS", key), safe=True, component="privacy"),
-                ask_snapshot(self.cache, visit.user_id),
-                self._profiles.ask_user_profile(visit.user_id),
-            ]
+            questions += self._of_user(visit.user_id)
             if visit.session_id is not None:
-                questions += [
-                    self._sessions.ask_touch(visit.session_id),
-                    self._intent.ask_interests(visit.session_id),
-                ]
+                questions += self._of_session(visit.session_id)
         claim, *known = journey.trip("arrive", questions)[first:]
         if isinstance(claim, Exception):
             raise claim
-        known += [None] * (5 - len(known))  # what was not asked
-        suppressed, caps, profile, session, intent = known
-        if suppressed != 0 or isinstance(caps, Exception):  # also when nobody knows
+        known += [None] * (4 - len(known))  # what was not asked
+        caps, profile, session, intent = known
+        if not isinstance(caps, CapSnapshot):  # suppressed, or nobody can tell
             nobody = visit._replace(user_id=None)
             return Arrival(claim, visitor_of(nobody, None, None), None)
         if not isinstance(session, dict) or session["user_id"] != visit.user_id:
@@ -100,8 +100,19 @@ class Trips:
             claim, visitor_of(visit, _unless_lost(profile), _unless_lost(intent)), caps
         )
 
-    def eligible(self, journey: Journey, visitor: Visitor) -> dict[str, AdLine]:
-        """Second trip: the best campaigns for the visitor's interests, by id.
+    def _ask_of_user(self, user_id: str) -> tuple[Question[Any], ...]:
+        profile = self._profiles.ask_user_profile(user_id)
+        return ask_snapshot(self.cache, user_id), profile
+
+    def _ask_of_session(self, session_id: str) -> tuple[Question[Any], ...]:
+        session = self._sessions.ask_session(session_id)
+        return session, self._intent.ask_interests(session_id)
+
+    def _ask_of_cell(self, interest: str, place: str) -> Question[list[AdLine]]:
+        return self._campaigns.ask_ads(interest, place, self._best)
+
+    def eligible(self, journey: Journey, visitor: Visitor) -> list[AdLine]:
+        """Second trip: the best campaigns for the visitor's interests, by bid.
 
         What the near cache knows is not asked; it may save the whole trip.
         """
@@ -115,7 +126,7 @@ class Trips:
             known = [lines for lines in at_hand if lines is not None]
             missing = zip(cells, at_hand, strict=True)
             cells = [cell for cell, lines in missing if lines is None]
-        asked = [self._campaigns.ask_ads(*cell, self._best) for cell in cells]
+        asked = [self._of_cell(*cell) for cell in cells]
         answers = journey.trip("campaigns", asked) if asked else []
         for cell, lines in zip(cells, answers, strict=True):
             if isinstance(lines, Exception):
@@ -123,7 +134,10 @@ class Trips:
             known.append(lines)
             if self.near:
                 self.near.put(_tag(*cell), lines, ticket)
-        return {line.campaign_id: line for lines in known for line in lines}
+        known = [lines for lines in known if lines]
+        if len(known) == 1:
+            return known[0]  # a cell's lines come in this order
+        return by_bid({line.campaign_id: line for c in known for line in c}.values())
 
     def commit(
         self,
@@ -140,12 +154,10 @@ class Trips:
         its bids a second time holds nothing twice.
         """
         bids = response.seatbid[0].bid
-        held = _Held(
-            user_id,
-            BidId.parse(bids[0].id).lease_id,
-            lease=max(bid.exp or 0 for bid in bids) + LEASE_MARGIN,
-        )
-        questions = self._money_and_markup(bids, held)
+        names = [BidId.parse(bid.id) for bid in bids]
+        lease = max(bid.exp or 0 for bid in bids) + LEASE_MARGIN
+        held = _Held(user_id, names[0].lease_id, lease)
+        questions = self._money_and_markup(names, bids, held)
         questions.append(self._requests.ask_reply(response, exchange=exchange))
         capped = {str(bid.cid): _caps(bid) for bid in bids if bid.ext and user_id}
         if capped and user_id:
@@ -172,12 +184,11 @@ class Trips:
         return kept, refused
 
     def _money_and_markup(
-        self, bids: Sequence[Bid], held: "_Held"
+        self, names: Sequence[BidId], bids: Sequence[Bid], held: "_Held"
     ) -> list[Question[Any]]:
         """First a reservation for each bid, then the markup for each."""
         questions: list[Question[Any]] = []
-        for bid in bids:
-            name = BidId.parse(bid.id)
+        for name, bid in zip(names, bids, strict=True):
             questions.append(
                 self.budget.ask_reserve(
                     name.campaign_id,
@@ -187,7 +198,7 @@ class Trips:
                     note=write_note(held.user_id, bid.ext is not None),
                 )
             )
-        return questions + [self._creatives.ask_markup(str(bid.crid)) for bid in bids]
+        return questions + [self._of_creative(str(bid.crid)) for bid in bids]
 
     def compensations(self, most: int) -> list[Question[Any]]:
         """Take up to `most` questions that give back what is held in vain."""

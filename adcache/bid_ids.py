@@ -17,9 +17,9 @@ class BidId(NamedTuple):
     The same request gives the same ids again: a retry asks for the same lease
     and the same reservation, and gets them once.
 
-    >>> str(BidId("tea time", "exchange-1", "req:7", "1"))
-    'tea%20time:exchange-1:req%3A7:1'
-    >>> BidId.parse('tea%20time:exchange-1:req%3A7:1').campaign_id
+    >>> str(BidId("tea time", "exchange-1", "req~7", "1"))
+    'tea%20time~exchange-1~req%7E7~1'
+    >>> BidId.parse('tea%20time~exchange-1~req%7E7~1').campaign_id
     'tea time'
     """
 
@@ -31,7 +31,7 @@ class BidId(NamedTuple):
     @classmethod
     def parse(cls, bid_id: str) -> "BidId":
         """Read a bid id; raises `InvalidValue` for what is none of ours."""
-        parts = bid_id.split(":") if isinstance(bid_id, str) else []
+        parts = bid_id.split("~") if isinstance(bid_id, str) else []
         if len(parts) != 4 or not all(parts):
             raise InvalidValue(
                 f"bid_id must be the id of a bid of this ad server, got {shown(bid_id)}"
@@ -41,12 +41,18 @@ class BidId(NamedTuple):
     @property
     def reservation_id(self) -> str:
         """Name of the money that is held for this bid, within its campaign."""
-        return f"{self.lease_id}:{encode_id(self.imp_id)}"
+        return f"{self.lease_id}~{_part(self.imp_id)}"
 
     @property
     def lease_id(self) -> str:
         """Name of the place under the user's caps: one for all imps of a request."""
-        return f"{encode_id(self.exchange)}:{encode_id(self.request_id)}"
+        return f"{_part(self.exchange)}~{_part(self.request_id)}"
 
     def __str__(self) -> str:
-        return ":".join(encode_id(part) for part in self)
+        return f"{_part(self.campaign_id)}~{self.reservation_id}"
+
+
+def _part(value: str) -> str:
+    """Encode one part such that it has no tilde: that one separates the parts."""
+    encoded = encode_id(value)
+    return encoded.replace("~", "%7E") if "~" in encoded else encoded

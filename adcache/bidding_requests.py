@@ -4,6 +4,7 @@ Exchanges repeat a request whose answer got lost, and route copies of it to
 several servers. The first to claim it decides; the others are told the answer.
 """
 
+import os
 import secrets
 from typing import Any
 
@@ -129,7 +130,7 @@ class BidRequestCache:
         One plain command; the answer is given with `ask_reply`. This claim and
         `claim_bid_request` know nothing of each other: use one of them.
         """
-        mine = _PENDING + secrets.token_hex(8)
+        mine = _PENDING + os.urandom(8).hex()
         key = self._key("bid_answer", request_id, exchange)
 
         def read(earlier: str | None) -> Claim:

@@ -6,7 +6,7 @@ survives both is an `Offer`. Prices are CPM micros of the bidder's currency.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -84,41 +84,62 @@ def seat_problem(request: BidRequest, seat: str) -> str | None:
 def offers(
     imp: Imp,
     market: Market,
+    campaigns: Sequence[AdLine],
+    visitor: Visitor,
+    now_ms: int,
+) -> Iterator[Offer]:
+    """Yield the offers for an imp, the best first, as they are asked for.
+
+    `campaigns` must be in the order of `by_bid`. The first offer that may be
+    made is usually made, so those behind it need not be judged; deals with
+    prices of their own change the order, so with deals all are.
+    """
+    judged = (_offer(imp, market, each, visitor, now_ms) for each in campaigns)
+    found = (offer for offer in judged if isinstance(offer, Offer))
+    if imp.pmp is None:
+        return found
+    return iter(sorted(found, key=lambda o: (-o.price, o.campaign.campaign_id)))
+
+
+def refusals(
+    imp: Imp,
+    market: Market,
     campaigns: Iterable[AdLine],
     visitor: Visitor,
     now_ms: int,
-) -> tuple[list[Offer], Counter[str]]:
-    """All offers for an imp, the best first, and how often each rule said no.
+) -> Counter[str]:
+    """Count how often each rule kept a campaign out of an imp: why nothing is bid."""
+    judged = (_offer(imp, market, each, visitor, now_ms) for each in campaigns)
+    return Counter(reason for reason in judged if isinstance(reason, str))
 
-    Of equal prices the smaller campaign id comes first, so that every server
-    decides alike.
-    """
-    found: list[Offer] = []
-    refused: Counter[str] = Counter()
+
+def by_bid(campaigns: Iterable[AdLine]) -> list[AdLine]:
+    """Sort campaigns by bid, and equal bids by id: every server decides alike."""
+    return sorted(campaigns, key=lambda each: (-each.bid, each.campaign_id))
+
+
+def _offer(
+    imp: Imp, market: Market, campaign: AdLine, visitor: Visitor, now_ms: int
+) -> Offer | str:
+    """Judge one campaign for one imp: its offer, or the rule that speaks against."""
+    problem = _campaign_problem(campaign, market, visitor, now_ms)
+    if problem:
+        return problem
+    creative = _fitting(imp, campaign.creatives)
+    if creative is None:
+        return "no creative fits"
+    if imp.pmp is not None:
+        offer = _deal_offer(imp, market, campaign, creative)
+        if offer is not None:
+            return offer
+        if imp.pmp.private_auction == 1:
+            return "private auction without a deal"
     floor = market.floor(imp.floor_micros, imp.bidfloorcur)
-    closed = imp.pmp is not None and imp.pmp.private_auction == 1
-    for campaign in campaigns:
-        problem = _campaign_problem(campaign, market, visitor, now_ms)
-        creative = None if problem else _fitting(imp, campaign.creatives)
-        if creative is None:
-            refused[problem or "no creative fits"] += 1
-            continue
-        offer = _deal_offer(imp, market, campaign, creative) if imp.pmp else None
-        dear = floor is not None and campaign.bid >= floor
-        if offer is None and not closed and dear:
-            offer = Offer(campaign.bid, campaign, creative)
-        if offer is None:
-            refused[_price_problem(closed, floor)] += 1
-        else:
-            found.append(offer)
-    found.sort(key=lambda offer: (-offer.price, offer.campaign.campaign_id))
-    return found, refused
-
-
-def _price_problem(closed: bool, floor: int | None) -> str:
-    if closed:
-        return "private auction without a deal"
-    return "no rate for the floor's currency" if floor is None else "under the floor"
+    if floor is None:
+        return "no rate for the floor's currency"
+    if campaign.bid < floor:
+        return "under the floor"
+    return Offer(campaign.bid, campaign, creative)
 
 
 def _deal_offer(

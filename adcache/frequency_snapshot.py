@@ -37,16 +37,25 @@ class CapSnapshot(NamedTuple):
         return sum(int(end) > self.now_ms for end in ends if end)
 
 
-def ask_snapshot(redis_cache: RedisAdCache, user_id: str) -> Question[CapSnapshot]:
-    """Prepare to read a user's caps (fixed windows), to share a trip."""
+def ask_snapshot(
+    redis_cache: RedisAdCache, user_id: str
+) -> Question[CapSnapshot | None]:
+    """Prepare to read a user's caps (fixed windows), to share a trip.
+
+    The answer is None for a suppressed user: then nothing may be known of them.
+    """
+    key = redis_cache.get_key
     return redis_cache.lua_scripts["frequency_snapshot"].question(
         _snapshot,
-        windows=redis_cache.get_key("frequency_cap", user_id=user_id),
+        windows=key("frequency_cap", user_id=user_id),
+        suppressed=key("user_suppressed", user_id=user_id),
         now_ms=redis_cache.now_ms(),
         safe=True,
     )
 
 
-def _snapshot(reply: list[str]) -> CapSnapshot:
-    now, *rest = reply
-    return CapSnapshot(int(now), dict(zip(rest[::2], rest[1::2], strict=True)))
+def _snapshot(reply: list[str]) -> CapSnapshot | None:
+    if not reply:
+        return None
+    fields = iter(reply)
+    return CapSnapshot(int(next(fields)), dict(zip(fields, fields, strict=True)))

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote
 
 from adcache.errors import InvalidValue, UnknownKey, shown
 
+KEPT = 8192  # keys that are not built anew when they are asked for again
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")  # what percent-encoding leaves alone
 
 
@@ -166,6 +167,7 @@ class KeySpace:
     def __init__(self, namespace: str) -> None:
         self._prefix = encode_id(namespace, "namespace") + ":"
         self.patterns = {name: key.template for name, key in KEYS.items()}
+        self._kept = lru_cache(maxsize=KEPT)(self._build)
         # For each template of the table its ids, and the key with %s for each.
         self._recipes = {
             key.template: _recipe(self._prefix, key.template) for key in KEYS.values()
@@ -177,6 +179,12 @@ class KeySpace:
         Raises `UnknownKey` when ids are missing or do not belong to it, and
         `InvalidValue` for an id that is empty or not text.
         """
+        try:
+            return self._kept(pattern, **ids)
+        except TypeError:  # a list cannot be looked up, and is no id either
+            return self._build(pattern, **ids)
+
+    def _build(self, pattern: str, **ids: str) -> str:
         template = self.patterns.get(pattern, pattern)
         names, recipe = self._recipes.get(template, ((), ""))
         if names and len(names) == len(ids):

@@ -133,13 +133,25 @@ class Wire:
         A server that does not know a script gets its source in a second trip.
         """
         replies = self._travel(questions, [q.command for q in questions], watch)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                return self._answers_with_errors(questions, replies, watch, keep_errors)
+        return [q.read(reply) for q, reply in zip(questions, replies, strict=True)]
+
+    def _answers_with_errors(
+        self,
+        questions: Sequence[Question[Any]],
+        replies: list[Any],
+        watch: Observer | None,
+        keep_errors: bool,
+    ) -> list[Any]:
+        """Send unknown scripts again with their source; tell the errors that stay."""
         unknown = [n for n, r in enumerate(replies) if isinstance(r, NoScriptError)]
-        if unknown:
-            again = [questions[n] for n in unknown]
-            sources = [self._with_source(q.command) for q in again]
-            healed = self._travel(again, sources, watch)
-            for n, reply in zip(unknown, healed, strict=True):
-                replies[n] = reply
+        again = [questions[n] for n in unknown]
+        sources = [self._with_source(question.command) for question in again]
+        healed = self._travel(again, sources, watch)
+        for n, reply in zip(unknown, healed, strict=True):
+            replies[n] = reply
         answers: list[Any] = []
         for question, reply in zip(questions, replies, strict=True):
             if not isinstance(reply, Exception):
@@ -162,12 +174,11 @@ class Wire:
         if not commands:
             return []
         started = time.perf_counter()
-        again = self._retry and all(question.safe for question in questions)
         try:
             try:
                 replies = self._send_all(commands)
             except (redis.ConnectionError, redis.TimeoutError):
-                if not again:
+                if not (self._retry and all(question.safe for question in questions)):
                     raise
                 replies = self._send_all(commands)
         except (RedisError, RedisClusterException, OSError) as error:
@@ -175,12 +186,13 @@ class Wire:
                 self.metrics.meter(question.component).failed()
             raise self.translate(error) from error
         took = time.perf_counter() - started
-        for question in questions:
-            self.metrics.meter(question.component).took(took)
-        pairs = list(zip(commands, replies, strict=True))
-        for observer in (self.observer, watch):
-            if observer:
-                observer(pairs, took)
+        for component in {question.component for question in questions}:
+            self.metrics.meter(component).took(took)
+        if self.observer or watch:
+            pairs = list(zip(commands, replies, strict=True))
+            for observer in (self.observer, watch):
+                if observer:
+                    observer(pairs, took)
         return replies
 
     def _with_source(self, command: Command) -> Command:

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from adcache.ad_line import AdLine, CreativeLine
 from adcache.adserver_answer import choose
-from adcache.eligibility import Visitor, market_of, offers, seat_problem
+from adcache.eligibility import (
+    Visitor,
+    by_bid,
+    market_of,
+    offers,
+    refusals,
+    seat_problem,
+)
 from adcache.money import to_micros
 from adcache.openrtb import decode_bid_request
 from adcache.simulate import sample_request
@@ -52,10 +59,9 @@ def ask(campaign, imp=None, visitor=NOBODY, now=NOW, name="mobile_news", **chang
     raw = sample_request(name) | changes
     raw["imp"][0] |= {"bidfloor": 1.0} | (imp or {})
     asked = decode_bid_request(raw)
-    found, refused = offers(
-        asked.imp[0], market_of(asked, SEAT, RATES), [campaign], visitor, now
-    )
-    return found[0] if found else next(iter(refused))
+    rules = (market_of(asked, SEAT, RATES), [campaign], visitor, now)
+    found = next(offers(asked.imp[0], *rules), None)
+    return found or next(iter(refusals(asked.imp[0], *rules)))
 
 
 def test_an_open_offer_bids_the_campaigns_price():
@@ -239,10 +245,11 @@ def test_every_imp_gets_the_best_that_is_left(bids, floors, capped):
     ]
     asked = decode_bid_request(raw)
     market = market_of(asked, SEAT, RATES)
-    lines = [line(name, price / 1e6) for name, price in bids.items()]
-    found = {imp.id: offers(imp, market, lines, Visitor(), NOW)[0] for imp in asked.imp}
+    lines = by_bid(line(name, price / 1e6) for name, price in bids.items())
     chosen, left = choose(
-        asked.imp, found, lambda o: "capped" if o.campaign.campaign_id in capped else ""
+        asked.imp,
+        lambda imp: offers(imp, market, lines, NOBODY, NOW),
+        lambda offer: "capped" if offer.campaign.campaign_id in capped else "",
     )
     used = [offer.campaign.campaign_id for _, offer in chosen]
     free = set(bids) - set(used) - capped
