@@ -67,8 +67,9 @@ class MemoryReport(msgspec.Struct, frozen=True):
 class HotKeys(msgspec.Struct, frozen=True):
     """Keys (without namespace) with their LFU counters, hottest first.
 
-    The counter is logarithmic, 0 to 255 (`OBJECT FREQ`). `keys` is None, with
-    the reason in `why`, where the server does not count.
+    The counter is logarithmic, 0 to 255 (`OBJECT FREQ`). Without a maxmemory
+    all keys with one small integer as their value share one counter. `keys` is
+    None, with the reason in `why`, where the server does not count.
     """
 
     keys: tuple[tuple[str, int], ...] | None
