@@ -32,9 +32,12 @@ class SessionTargeting:
 
     `half_life` (seconds): a score loses half in that time; use one value on all
     servers. `ttl` (seconds): how long scores are kept after the last event.
-    `max_interests`: more are not kept, the weakest go. With `live_only`, events
-    count only for a session that `SessionManager` has open: after a logout or an
-    erasure no late event can start anew.
+    `max_interests`: more are not kept, the weakest go.
+
+    Where `SessionManager` has an open session of that id, the scores are that
+    session's: they end with it, and whoever has the id next inherits none. With
+    `live_only`, events count for such sessions only, so that none that comes after
+    a logout begins anew.
 
     >>> from adcache import connect
     >>> targeting = SessionTargeting(connect("fakeredis://"))
@@ -77,8 +80,9 @@ class SessionTargeting:
         `interests` are weights by name (more than 0, at most a million), or a
         `PageEvent` that `event_interests` turns into such. With an `event_id` a
         retry counts once: the last 64 ids of a session are remembered. False:
-        that id counted before, there was nothing to add, or (with `live_only`)
-        there is no such session. Raises `InvalidValue` before anything is written.
+        that id counted before, there was nothing to add, the session was revoked a
+        moment ago, or (with `live_only`) there is none. Raises `InvalidValue` before
+        anything is written.
         """
         return self.cache.wire.ask(self.ask_record(session_id, interests, event_id))
 
@@ -127,6 +131,7 @@ class SessionTargeting:
         return self._scores_script.question(
             read,
             interests=self._key("session_interests", session_id),
+            session=self._key("user_session", session_id),
             now_ms=self.cache.now_ms(),
             safe=True,
         )

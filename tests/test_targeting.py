@@ -22,6 +22,7 @@ from adcache import (
 )
 from adcache.cast import CAST, INTERESTS, campaigns
 from adcache.openrtb import decode_bid_request
+from adcache.sessions import MARK_MS
 from adcache.targeting import EVENTS_KNOWN, NEGLIGIBLE, decayed
 from adcache.targeting_events import CATEGORY_INTERESTS, EVENT_WEIGHTS
 from tests.conftest import all_keys
@@ -193,7 +194,7 @@ def test_only_the_strongest_interests_are_kept(timed_cache, clock):
 
     assert ["n99", "n98", "n97"] == [name for name, _ in targeting.interests("s")]
     key = timed_cache.get_key("session_interests", session_id="s")
-    assert 4 == timed_cache.redis_client.hlen(key)
+    assert 3 + 2 == timed_cache.redis_client.hlen(key)  # and whose, until when
 
 
 def test_a_retry_counts_once(cache):
@@ -277,6 +278,53 @@ def test_live_only_records_for_open_sessions(timed_cache, clock):
 
     assert not targeting.record("s", {"tea": 1})
     assert [] == targeting.interests("s")
+
+
+def test_interests_end_with_their_session(timed_cache, clock):
+    """After a logout, or when it has run out, nothing is known of its visitor."""
+    sessions, targeting = SessionManager(timed_cache), SessionTargeting(timed_cache)
+    for how in ("a logout", "time"):
+        sessions.create_session("s", {"user_id": "ada"}, ttl=10)
+        assert targeting.record("s", {"tea": 1}, event_id="e")
+        clock.advance(10 - MS)
+        assert ["tea"] == [name for name, _ in targeting.interests("s")]
+        sessions.delete_session("s") if how == "a logout" else clock.advance(MS)
+        assert [] == targeting.interests("s")
+    assert targeting.record("s", {"late": 1}, event_id="e")
+
+    assert [("late", 1.0)] == targeting.interests("s")
+
+
+def test_the_next_user_of_an_id_inherits_nothing(timed_cache, clock):
+    """Neither from the user before nor from what came before the session."""
+    sessions, targeting = SessionManager(timed_cache), SessionTargeting(timed_cache)
+    targeting.record("s", {"before": 1}, event_id="e")
+    sessions.create_session("s", {"user_id": "ada"})
+    assert [] == targeting.interests("s")
+    targeting.record("s", {"of ada": 1}, event_id="e")
+    sessions.update_session_activity("s")
+    assert ["of ada"] == [name for name, _ in targeting.interests("s")]
+    sessions.delete_session("s")
+    clock.advance(MS)
+    sessions.create_session("s", {"user_id": "ben"})
+    assert [] == targeting.interests("s")
+    assert targeting.record("s", {"of ben": 1}, event_id="e")
+
+    assert [("of ben", 1.0)] == targeting.interests("s")
+
+
+def test_a_revoked_session_takes_no_event(timed_cache, clock):
+    """While the mark of the revocation stands; then the id is as good as new."""
+    sessions, targeting = SessionManager(timed_cache), SessionTargeting(timed_cache)
+    sessions.create_session("s", {"user_id": "ada"})
+    targeting.record("s", {"tea": 1})
+    sessions.revoke_all("ada")
+    clock.advance(MARK_MS / 1000 - MS)
+
+    assert not targeting.record("s", {"tea": 1})
+    assert [] == targeting.interests("s")
+    clock.advance(MS)
+    assert targeting.record("s", {"new": 1})
 
 
 def test_hostile_names_are_kept_apart(cache):
