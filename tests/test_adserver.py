@@ -26,7 +26,7 @@ from adcache.sessions import SessionManager
 from adcache.simulate import SAMPLES, campaigns
 from adcache.stats import PerformanceStatsCache
 from adcache.targeting import SessionTargeting
-from tests.platform import put, request, stage
+from tests.adserver_help import put, request, stage
 
 ONE_CAP = [(1, 3600)]
 
