@@ -16,6 +16,7 @@ from adcache.frequency_caps import (
     Confirmation,
     LeaseDecision,
     refuse_bad_limit,
+    window_field,
 )
 from adcache.frequency_leases import LEASE_TTL, NOTICE_HORIZON, CapLeases, Choice
 from adcache.frequency_questions import ALGORITHMS, CapQuestions
@@ -272,15 +273,20 @@ class FrequencyCapManager:
         """The usual case, with the shortest script."""
         refuse_bad_limit(limit)
         window_ms = to_ms(window, "window")
-        allowed, count, wait_ms = self._count_one_script(
+        campaign = encode_id(campaign_id, "campaign_id")
+        reply = self._count_one_script(
             windows=self.cache.get_key("frequency_cap", user_id=user_id),
             now_ms=self.cache.now_ms(),
-            field=f"{encode_id(campaign_id, 'campaign_id')}:{window_ms}",
+            field=window_field(campaign, window_ms),
+            leases=f"{campaign}~leases",
             limit=limit,
             window_ms=window_ms,
         )
-        retry_after = 0.0 if allowed else wait_ms / 1000 if limit else None
-        return CapDecision(allowed == 1, count, limit, window_ms / 1000, retry_after)
+        if isinstance(reply, int):
+            return CapDecision(True, reply, limit, window_ms / 1000)
+        count, wait_ms = reply
+        retry_after = wait_ms / 1000 if limit else None
+        return CapDecision(False, count, limit, window_ms / 1000, retry_after)
 
     def _ask(
         self,

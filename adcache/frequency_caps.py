@@ -87,6 +87,14 @@ def refuse_bad_limit(limit: int) -> None:
         raise InvalidValue(f"limit must be 0 to {MAX_LIMIT:,}, got {shown(limit)}")
 
 
+def window_field(campaign: str, window_ms: int) -> str:
+    """Name a fixed window in the user's hash: ``sneakers:86400``, ``sneakers:0.5``.
+
+    `campaign` is an encoded id. parts/lease_caps.lua writes the same.
+    """
+    return f"{campaign}:{window_ms / 1000:.14g}"
+
+
 def valid_caps(campaign_id: str, wanted: Iterable[Cap]) -> Sequence[Cap]:
     """At least one `Cap`, and of several with one window the strictest."""
     caps = tuple(wanted) if isinstance(wanted, Iterable) else ()

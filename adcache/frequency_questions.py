@@ -1,18 +1,19 @@
 """How a frequency cap is asked: keys and arguments laid out, the answer read."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from adcache.clock import to_ms
 from adcache.connection import RedisAdCache
-from adcache.frequency_caps import Cap, CapDecision, decision, valid_caps
+from adcache.frequency_caps import Cap, CapDecision, decision, valid_caps, window_field
 from adcache.keys import encode_id
 from adcache.wire import Question
 
-ALGORITHMS = {  # name -> what a field's name ends with; "{}" is the window in ms
-    "fixed": ":{}",
-    "sliding_counter": ":{}:s",
-    "sliding_log": ":log",
+Field = Callable[[str, int], str]
+ALGORITHMS: dict[str, Field] = {  # name -> how it names a campaign's window (in ms)
+    "fixed": window_field,
+    "sliding_counter": lambda campaign, window_ms: f"{campaign}:{window_ms}:s",
+    "sliding_log": lambda campaign, _: f"{campaign}:log",
 }
 
 
@@ -22,7 +23,7 @@ class CapQuestions:
     def __init__(self, redis_cache: RedisAdCache, algorithm: str) -> None:
         self.cache = redis_cache
         self.algorithm = algorithm
-        self._field_end = ALGORITHMS[algorithm]
+        self._field = ALGORITHMS[algorithm]
         self._script = redis_cache.lua_scripts[f"frequency_{algorithm}"]
 
     def ask(
@@ -41,8 +42,7 @@ class CapQuestions:
             args.append(len(caps))
             for cap in caps:
                 window_ms = to_ms(cap.window)
-                field = campaign + self._field_end.format(window_ms)
-                args += (field, cap.limit, window_ms)
+                args += (self._field(campaign, window_ms), cap.limit, window_ms)
             asked.append((campaign_id, caps))
         return self._script.question(
             partial(_decisions, asked),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from adcache.clock import to_ms
 from adcache.connection import RedisAdCache
+from adcache.frequency_caps import window_field
 from adcache.keys import encode_id
 from adcache.wire import Question
 
@@ -24,13 +25,13 @@ class CapSnapshot(NamedTuple):
         campaign = encode_id(campaign_id, "campaign_id")
         held = self._open_leases(campaign)
         return all(
-            self._count(f"{campaign}:{to_ms(seconds)}") + held < limit
+            self._count(window_field(campaign, to_ms(seconds))) + held < limit
             for limit, seconds in caps
         )
 
     def _count(self, field: str) -> int:
-        expiry, _, count = self.fields.get(field, "0 0").partition(" ")
-        return int(count) if int(expiry) > self.now_ms else 0
+        state = self.fields.get(field)  # as in parts/window_state.lua
+        return int(state[:-15]) if state and int(state[-15:]) > self.now_ms else 0
 
     def _open_leases(self, campaign: str) -> int:
         ends = self.fields.get(f"{campaign}~leases", "").split(" ")[::2]

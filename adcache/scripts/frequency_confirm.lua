@@ -1,6 +1,6 @@
 -- frequency_confirm.lua: count the impression of a lease, once.
 -- It happened, so it is counted also when its lease has ended or was given back.
--- KEYS[1] windows     hash of one user: "campaign:window_ms" -> "expiry_ms count",
+-- KEYS[1] windows     hash of one user: "campaign:seconds" -> count and end of a window,
 --                     "campaign~leases" -> "expiry_ms lease ..."
 -- KEYS[2] record      hash of this lease: campaign -> "open" and its caps, or what
 --                     became of it
@@ -20,6 +20,7 @@
 -- include upkeep.lua
 -- include leases.lua
 -- include windows_clock.lua
+-- include window_state.lua
 -- include fixed_window.lua
 -- include tightest.lua
 -- include lease_fields.lua

@@ -1,7 +1,7 @@
 -- frequency_fixed.lua: count an impression if all caps of its campaign allow it.
 -- The general form of frequency_cap.lua: several caps, several campaigns, and
 -- impression ids.
--- KEYS[1] windows     hash of one user: "campaign:window_ms" -> "expiry_ms count"
+-- KEYS[1] windows     hash of one user: "campaign:seconds" -> count and end of a window
 -- KEYS[2+] records    per campaign: what this impression id was answered
 -- ARGV[1] now_ms      time in ms, or '' for the server's
 -- ARGV[2] mode        0 look only, 1 count, 2 count and remember the impression id
@@ -14,6 +14,7 @@
 -- include upkeep.lua
 -- include leases.lua
 -- include windows_clock.lua
+-- include window_state.lua
 local function record_of(campaign) return KEYS[1 + campaign] end
 
 -- include fixed_window.lua

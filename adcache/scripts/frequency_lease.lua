@@ -1,7 +1,7 @@
 -- frequency_lease.lua: take a place at the bid, for an impression that may come.
 -- Each choice is a list of campaigns, best first. The first one that all its caps
 -- allow is taken; one that an earlier choice took is shared if nothing else is free.
--- KEYS[1] windows     hash of one user: "campaign:window_ms" -> "expiry_ms count",
+-- KEYS[1] windows     hash of one user: "campaign:seconds" -> count and end of a window,
 --                     "campaign~leases" -> "expiry_ms lease ..."
 -- KEYS[2] record      hash of this lease: campaign -> "open" and its caps, or what
 --                     became of it
@@ -20,6 +20,7 @@
 -- include upkeep.lua
 -- include leases.lua
 -- include windows_clock.lua
+-- include window_state.lua
 -- include fixed_window.lua
 -- include tightest.lua
 -- include lease_fields.lua

@@ -4,6 +4,7 @@
 -- KEYS[3] record      what the impression id was answered, and where it counts
 -- returns 1 given back, 0 nothing to give (unknown, refused, or given back before)
 -- Why a script: two refunds of one impression would both find it counted.
+-- include window_state.lua
 local windows, log, record = KEYS[1], KEYS[2], KEYS[3]
 local known = redis.call('GET', record)
 if not known or known:sub(1, 1) ~= '1' then return 0 end
@@ -19,10 +20,10 @@ local function lower(field, mark)
     if since == 2 * window then previous = math.max(0, previous - 1) end
     redis.call('HSET', windows, field, gone .. ' ' .. current .. ' ' .. previous)
   elseif state then
-    local expiry, count = state:match('^(%d+) (%d+)$')
-    if expiry ~= mark then return end -- a newer window: this one is over
-    if tonumber(count) > 1 then
-      redis.call('HSET', windows, field, expiry .. ' ' .. (count - 1))
+    local count = count_of(state)
+    if ends_of(state) ~= tonumber(mark) then return end -- a newer window: this one is over
+    if count > 1 then
+      redis.call('HSET', windows, field, count - 1 .. state:sub(-15))
     else
       redis.call('HDEL', windows, field)
     end

@@ -1,5 +1,5 @@
 -- frequency_snapshot.lua: read all windows and leases of a user, and the time.
--- KEYS[1] windows     hash of one user: "campaign:window_ms" -> "expiry_ms count",
+-- KEYS[1] windows     hash of one user: "campaign:seconds" -> count and end of a window,
 --                     "campaign~leases" -> "expiry_ms lease ..."
 -- KEYS[2] suppressed  there while this user's data must not be used
 -- ARGV[1] now_ms      time in ms, or '' for the server's

@@ -3,11 +3,9 @@
 local function look(cap)
   local leases = cap.field:match('[^:]+') .. '~leases'
   local row = redis.call('HMGET', windows, cap.field, leases)
-  if row[1] then
-    local expiry, count = row[1]:match('^(%d+) (%d+)$')
-    if tonumber(expiry) > now then
-      cap.expiry, cap.count = tonumber(expiry), tonumber(count)
-    end
+  local state = row[1]
+  if state and ends_of(state) > now then
+    cap.expiry, cap.count = ends_of(state), count_of(state)
   end
   local open = leases_of(row[2], now)
   cap.held = #open
@@ -20,6 +18,6 @@ end
 local function count(cap)
   cap.expiry = cap.expiry or now + cap.window
   cap.count, cap.mark = cap.count + 1, text(cap.expiry)
-  local state = cap.mark .. ' ' .. cap.count
+  local state = state_of(cap.expiry, cap.count)
   return cap.expiry - now, redis.call('HSET', windows, cap.field, state)
 end

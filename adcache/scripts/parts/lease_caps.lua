@@ -5,7 +5,7 @@ local function read_caps(campaign, words, at)
   for i = 1, size do
     local limit, window = tonumber(words[at + 2 * i - 1]), tonumber(words[at + 2 * i])
     caps[i] = { index = i, count = 0, held = 0, wait = 0, limit = limit, window = window,
-      field = campaign .. ':' .. text(window) }
+      field = campaign .. ':' .. string.format('%.14g', window / 1000) }
   end
   return caps, at + 1 + 2 * size
 end

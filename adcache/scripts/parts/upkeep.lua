@@ -5,14 +5,15 @@ local function keep(hash, ms, now, timeless)
   if timeless then redis.call('HSET', hash, '~end', text(now + redis.call('PTTL', hash))) end
 end
 
--- Each field starts with the time from which it means nothing. A user who sees
--- many campaigns gets rid of such fields whenever 16 more have come.
+-- Each field starts with the time from which it means nothing, but for fixed windows,
+-- which end with it. Whenever 16 more have come, fields that are over go.
 local function sweep(hash, now)
   local size = redis.call('HLEN', hash)
   if size < 64 or size % 16 ~= 0 then return end
   local all = redis.call('HGETALL', hash)
   for i = 1, #all, 2 do
-    local gone = all[i + 1]:match('^(%d+) ')
+    local state = all[i + 1]
+    local gone = state:match('^(%d+) ') or #state > 15 and state:sub(-15)
     if gone and tonumber(gone) <= now then redis.call('HDEL', hash, all[i]) end
   end
 end
