@@ -87,12 +87,29 @@ class Targeting(msgspec.Struct, frozen=True):
     devices: tuple[int, ...]
 
 
+_LINE = msgspec.json.Decoder(AdLine)
 _LINES = msgspec.json.Decoder(list[AdLine])
 
 
 def decode_lines(lines: Iterable[str | None]) -> list[AdLine]:
-    """Read lines, all in one go; where Redis has lost one, it is left out."""
-    return _LINES.decode(f"[{','.join(filter(None, lines))}]")
+    """Read lines, all in one go.
+
+    One that is lost, damaged or of another version of this package is left out:
+    it is a copy, the next change of its campaign writes it anew, and it must not
+    cost the others their bids.
+    """
+    texts = [line for line in lines if line]
+    try:
+        return _LINES.decode(f"[{','.join(texts)}]")
+    except msgspec.MsgspecError:
+        return [line for line in map(_readable, texts) if line]
+
+
+def _readable(text: str) -> AdLine | None:
+    try:
+        return _LINE.decode(text)
+    except msgspec.MsgspecError:
+        return None
 
 
 def make_line(

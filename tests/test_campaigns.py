@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from adcache import (
     AdCacheError,
+    CacheConfig,
     CampaignCache,
     CommandRefused,
     InvalidValue,
+    RedisAdCache,
     RedisUnavailable,
     UnreadableRecord,
     connect,
@@ -22,6 +24,12 @@ from tests.conftest import all_keys
 from tests.proxy import Proxy
 
 DAY = 86_400
+
+
+@pytest.fixture
+def fake(make_cache) -> RedisAdCache:
+    """Embedded fake: what is refused before it reaches Redis needs no server."""
+    return make_cache("fakeredis")
 
 
 def test_a_campaign_comes_back_as_it_went_in(cache):
@@ -161,6 +169,23 @@ def test_a_charge_whose_reply_was_lost_counts_once(own_server):
     assert 7 == campaigns.get_campaign("tea").spent
 
 
+def test_the_library_repeats_only_charges_with_an_id(own_server):
+    """With retry_on_timeout; without an id a second try could charge twice."""
+    proxy = Proxy(own_server.port)
+    config = CacheConfig(retry_on_timeout=True)
+    campaigns = CampaignCache(connect(proxy.url, config=config))
+    campaigns.set_campaign(running())
+    campaigns.update_campaign_spend("tea", 1, operation_id="first")
+    proxy.lose()
+    assert campaigns.update_campaign_spend("tea", 1, operation_id="second")
+    proxy.lose()
+    with pytest.raises(RedisUnavailable):
+        campaigns.update_campaign_spend("tea", 1)
+    proxy.close()
+
+    assert 3 == campaigns.get_campaign("tea").spent
+
+
 def test_threads_charge_no_more_than_the_budget(cache):
     """Of 8 threads x 20 charges of 1 against a budget of 100, exactly 100 are taken."""
     campaigns = CampaignCache(cache)
@@ -225,6 +250,32 @@ def test_both_ends_belong_to_the_flight(timed_cache, clock, moment, reason):
     clock.advance(1 + moment / 1000)
 
     assert reason == campaigns.get_state("tea").reason
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "reason"),
+    [
+        (datetime(1, 1, 2), datetime(9999, 12, 30), "active"),
+        (datetime(1, 1, 2), datetime(1, 1, 3), "ended"),
+        (datetime(9999, 1, 1), datetime(9999, 12, 30), "not started"),
+    ],
+)
+def test_flights_of_all_times_can_be_stored(cache, first, last, reason):
+    """From the year 1 to the year 9999, with the largest bid, indexed and charged."""
+    campaigns = CampaignCache(cache)
+    flight = {
+        "start_date": first.replace(tzinfo=UTC),
+        "end_date": last.replace(tzinfo=UTC),
+    }
+    stored = campaign(**flight, bid_price=9_007_199_254, daily_budget=5)
+    campaigns.set_campaign(stored)
+
+    assert campaigns.index_campaign_targeting("tea", {"interests": ["tea"]})
+    assert reason == campaigns.get_state("tea").reason
+    assert (reason == "active") == bool(campaigns.get_ads("tea"))
+    assert stored == campaigns.get_campaign("tea")
+    assert campaigns.update_campaign_spend("tea", 5)
+    assert reason.replace("active", "daily budget") == campaigns.get_state("tea").reason
 
 
 @pytest.mark.parametrize(
@@ -379,9 +430,9 @@ def test_hostile_ids_are_kept_apart(cache):
 
 
 @pytest.mark.parametrize("bad", ["", None, 7, b"tea"])
-def test_a_bad_id_is_refused_before_anything_is_written(cache, bad):
+def test_a_bad_id_is_refused_before_anything_is_written(fake, bad):
     """Empty and non-text ids are a ValueError in every place."""
-    campaigns = CampaignCache(cache)
+    campaigns = CampaignCache(fake)
     for call in (
         campaigns.get_campaign,
         campaigns.get_state,
@@ -395,15 +446,15 @@ def test_a_bad_id_is_refused_before_anything_is_written(cache, bad):
     with pytest.raises(InvalidValue):
         campaigns.update_campaign_spend("tea", 1, operation_id="")
 
-    assert [] == all_keys(cache)
+    assert [] == all_keys(fake)
 
 
 @pytest.mark.parametrize(
     "amount", [-1, -0.0000001, float("nan"), float("inf"), "1,5", None, True, 10**10]
 )
-def test_a_bad_amount_is_refused_before_anything_is_written(cache, amount):
+def test_a_bad_amount_is_refused_before_anything_is_written(fake, amount):
     """The error names what was wrong; the counter has not moved."""
-    campaigns = CampaignCache(cache)
+    campaigns = CampaignCache(fake)
     campaigns.set_campaign(campaign())
     with pytest.raises(ValueError, match="spend_amount") as error:
         campaigns.update_campaign_spend("tea", amount)
@@ -427,29 +478,29 @@ def test_a_bad_amount_is_refused_before_anything_is_written(cache, amount):
         {"targeting": {"hourly_traffic": [1]}, "pacing": "even"},
     ],
 )
-def test_what_json_cannot_hold_is_refused(cache, changes):
+def test_what_json_cannot_hold_is_refused(fake, changes):
     """A ValueError before anything is written, not a value that comes back changed."""
     with pytest.raises(InvalidValue):
-        CampaignCache(cache).set_campaign(campaign(**changes))
+        CampaignCache(fake).set_campaign(campaign(**changes))
 
-    assert [] == all_keys(cache)
+    assert [] == all_keys(fake)
 
 
 @pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf"), "60", None, True])
-def test_a_bad_ttl_is_refused_before_anything_is_written(cache, ttl):
+def test_a_bad_ttl_is_refused_before_anything_is_written(fake, ttl):
     """For records and for the index."""
     with pytest.raises(ValueError, match="ttl must be"):
-        CampaignCache(cache).set_campaign(campaign(), ttl)
+        CampaignCache(fake).set_campaign(campaign(), ttl)
     with pytest.raises(ValueError, match="index_ttl must be"):
-        CampaignCache(cache, index_ttl=ttl)
+        CampaignCache(fake, index_ttl=ttl)
 
-    assert [] == all_keys(cache)
+    assert [] == all_keys(fake)
 
 
 @pytest.mark.parametrize("status", ["", None, 7])
-def test_a_bad_status_is_refused(cache, status):
+def test_a_bad_status_is_refused(fake, status):
     """A status is a word; anything else changes nothing."""
-    campaigns = CampaignCache(cache)
+    campaigns = CampaignCache(fake)
     campaigns.set_campaign(campaign())
     with pytest.raises(ValueError, match="status must be"):
         campaigns.set_status("tea", status)

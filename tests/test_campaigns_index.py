@@ -18,6 +18,7 @@ from adcache import (
     CreativeCache,
     InvalidValue,
     ManualClock,
+    RedisAdCache,
     RedisUnavailable,
     connect,
 )
@@ -27,6 +28,12 @@ from tests.conftest import all_keys, empty
 from tests.proxy import Proxy
 
 DAY = 86_400
+
+
+@pytest.fixture
+def fake(make_cache) -> RedisAdCache:
+    """Embedded fake: what is refused before it reaches Redis needs no server."""
+    return make_cache("fakeredis")
 
 
 def listed(campaigns, interest, location="all"):
@@ -251,6 +258,17 @@ def test_what_the_record_forbids_the_index_need_not_repeat(cache):
     assert {(4,)} == {line.devices for line in lines}
 
 
+def test_where_the_record_says_one_place_and_the_index_several(cache):
+    """Places are the index's alone: the two do not contradict each other."""
+    campaigns = CampaignCache(cache)
+    campaigns.set_campaign(running(targeting={"location": "KOR"}))
+    wanted = {"interests": ["tea"], "locations": ["GBR", "FRA"]}
+
+    assert campaigns.index_campaign_targeting("tea", wanted)
+    assert ["tea"] == listed(campaigns, "tea", "FRA")
+    assert [] == listed(campaigns, "tea", "KOR")
+
+
 def test_how_many_trips_a_change_takes(cache):
     """Two for a refresh and a pause; a third cleans up what is left behind."""
     campaigns = CampaignCache(cache)
@@ -300,10 +318,10 @@ def test_a_decision_reads_the_best_and_no_more(cache):
 
 
 @pytest.mark.parametrize("best", [0, -1, 1001, 1.5, True, "64", None])
-def test_a_bad_number_of_lines_is_refused(cache, best):
+def test_a_bad_number_of_lines_is_refused(fake, best):
     """Bounded: 1 to 1000 lines."""
     with pytest.raises(ValueError, match="best must be 1 to 1000"):
-        CampaignCache(cache).get_ads("tea", best=best)
+        CampaignCache(fake).get_ads("tea", best=best)
 
 
 def test_a_thousand_lines_come_in_one_answer(cache):
@@ -484,6 +502,34 @@ def test_a_crash_in_the_midst_of_a_new_index(cache):
     assert [[], [], ["tea"]] == found
 
 
+def test_a_crash_before_a_campaign_is_deleted(cache):
+    """Deleting also cleans the cells that a crash should have left."""
+    campaigns = CampaignCache(cache)
+    fill(campaigns, {"tea": 1}, ["old"])
+    dying = CampaignCache(cache)
+    dying.index.spread = lambda *_: None
+    dying.index_campaign_targeting("tea", {"interests": ["new"]})
+    campaigns.delete_campaign("tea")
+
+    assert [] == listed(campaigns, "old")
+
+
+def test_who_cleaned_up_does_not_forget_a_later_list(cache):
+    """Between cleaning and noting it, another change may have left more cells."""
+    campaigns = CampaignCache(cache)
+    fill(campaigns, {"tea": 1}, ["a"])
+    key = cache.get_key("campaign_index", campaign_id="tea")
+    before = cache.wire.execute("HGET", key, "version")
+    dying = CampaignCache(cache)
+    dying.index.spread = lambda *_: None
+    dying.index_campaign_targeting("tea", {"interests": ["b"]})
+    noted = cache.lua_scripts["campaign_left"](index=key, version=before)
+    campaigns.set_campaign(running())
+
+    assert 0 == noted
+    assert ([], ["tea"]) == (listed(campaigns, "a"), listed(campaigns, "b"))
+
+
 def test_a_lost_reply_leaves_an_index_that_can_be_mended(own_server):
     """Cut in the first or the second trip: asking again brings it in order."""
     proxy = Proxy(own_server.port)
@@ -595,9 +641,9 @@ def test_hostile_words_are_kept_apart(cache):
         {"interests": [str(n) for n in range(101)], "locations": list("abcdefghij")},
     ],
 )
-def test_a_bad_targeting_is_refused_before_anything_is_written(cache, targeting):
+def test_a_bad_targeting_is_refused_before_anything_is_written(fake, targeting):
     """The error names the key, the value and the cure; in criteria just the same."""
-    campaigns = CampaignCache(cache)
+    campaigns = CampaignCache(fake)
     for call in (
         lambda: campaigns.index_campaign_targeting("tea", targeting),
         lambda: campaigns.get_active_campaigns(targeting),
@@ -605,28 +651,28 @@ def test_a_bad_targeting_is_refused_before_anything_is_written(cache, targeting)
         with pytest.raises(InvalidValue, match=r"must be|has"):
             call()
 
-    assert [] == all_keys(cache)
+    assert [] == all_keys(fake)
 
 
-def test_what_json_cannot_hold_is_refused_in_the_index_too(cache):
+def test_what_json_cannot_hold_is_refused_in_the_index_too(fake):
     """Half a character in an interest, a set among the ignored keys."""
-    campaigns = CampaignCache(cache)
+    campaigns = CampaignCache(fake)
     for targeting in ({"interests": ["\ud800"]}, {"x": {1}}, {"x": float("inf")}):
         with pytest.raises(InvalidValue, match="targeting must be plain data"):
             campaigns.index_campaign_targeting("tea", targeting)
 
-    assert [] == all_keys(cache)
+    assert [] == all_keys(fake)
     assert [] == campaigns.get_active_campaigns({"interests": ["\ud800"]})
 
 
-def test_creatives_of_another_campaign_are_refused(cache):
+def test_creatives_of_another_campaign_are_refused(fake):
     """Nothing is written; a thing that is no creative is refused as well."""
-    campaigns = CampaignCache(cache)
+    campaigns = CampaignCache(fake)
     for bad in (banner("a", "coffee"), "a", None):
         with pytest.raises(InvalidValue, match="creatives must be of campaign 'tea'"):
             campaigns.index_campaign_targeting("tea", {}, [bad])
 
-    assert [] == all_keys(cache)
+    assert [] == all_keys(fake)
 
 
 def test_unknown_keys_of_a_targeting_are_ignored():
@@ -646,6 +692,16 @@ def test_a_lost_line_is_left_out(cache):
     assert [] == listed(campaigns, "tea")
     cache.redis_client.delete(cell(cache, "targeting_due"))
     campaigns.set_campaign(running("a"))
+    assert ["a"] == listed(campaigns, "tea")
+
+
+def test_a_damaged_line_costs_only_itself(cache):
+    """Not JSON, another shape, fewer fields: the others are read all the same."""
+    campaigns = CampaignCache(cache)
+    fill(campaigns, {"a": 1, "b": 2, "c": 3, "d": 4})
+    for campaign_id, damaged in (("b", "]{"), ("c", "[1,2]"), ("d", '{"bid":1}')):
+        cache.redis_client.hset(cell(cache, "targeting_ads"), campaign_id, damaged)
+
     assert ["a"] == listed(campaigns, "tea")
 
 

@@ -8,6 +8,7 @@ import pytest
 from adcache import (
     CreativeCache,
     InvalidValue,
+    RedisAdCache,
     RedisUnavailable,
     UnreadableRecord,
     connect,
@@ -15,6 +16,12 @@ from adcache import (
 from tests.campaign_help import HOSTILE, banner, trips_of
 from tests.conftest import all_keys
 from tests.proxy import Proxy
+
+
+@pytest.fixture
+def fake(make_cache) -> RedisAdCache:
+    """Embedded fake: what is refused before it reaches Redis needs no server."""
+    return make_cache("fakeredis")
 
 
 class Archive:
@@ -214,10 +221,10 @@ def test_hostile_ids_are_kept_apart(cache):
 
 
 @pytest.mark.parametrize("bad", ["", None, 7, b"a"])
-def test_a_bad_id_is_refused(cache, bad):
+def test_a_bad_id_is_refused(fake, bad):
     """Empty and non-text ids are a ValueError; nobody is asked."""
     archive = Archive()
-    creatives = CreativeCache(cache, archive)
+    creatives = CreativeCache(fake, archive)
     for call in (
         creatives.get_creative,
         creatives.ask_creative,
@@ -232,41 +239,41 @@ def test_a_bad_id_is_refused(cache, bad):
 
 
 @pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf"), "60", None, True])
-def test_a_bad_ttl_is_refused_before_anything_happens(cache, ttl):
+def test_a_bad_ttl_is_refused_before_anything_happens(fake, ttl):
     """Nothing is written, nobody is asked."""
     archive = Archive(banner("a"))
-    creatives = CreativeCache(cache, archive)
+    creatives = CreativeCache(fake, archive)
     for call in (
         lambda: creatives.set_creative(banner("a"), ttl),
         lambda: creatives.get_creative("a", ttl=ttl),
         lambda: creatives.get_many(["a"], ttl=ttl),
-        lambda: CreativeCache(cache, negative_ttl=ttl),
+        lambda: CreativeCache(fake, negative_ttl=ttl),
     ):
         with pytest.raises(ValueError, match="ttl must be"):
             call()
 
-    assert [] == all_keys(cache) + archive.asked
+    assert [] == all_keys(fake) + archive.asked
 
 
 @pytest.mark.parametrize("wrong", [banner("b"), "a", {"creative_id": "a"}, 7])
-def test_a_loader_must_return_the_creative(cache, wrong):
+def test_a_loader_must_return_the_creative(fake, wrong):
     """Another creative, or no creative at all, would poison the cache."""
     with pytest.raises(InvalidValue, match="must"):
-        CreativeCache(cache).get_creative("a", lambda _: wrong)
+        CreativeCache(fake).get_creative("a", lambda _: wrong)
 
-    assert [] == all_keys(cache)
+    assert [] == all_keys(fake)
 
 
-def test_what_json_cannot_hold_is_refused(cache):
+def test_what_json_cannot_hold_is_refused(fake):
     """Half a character; something that is no creative."""
-    creatives = CreativeCache(cache)
+    creatives = CreativeCache(fake)
     for bad in (banner("a", markup="\ud800"), banner("\ud800"), {"creative_id": "a"}):
         with pytest.raises(InvalidValue):
             creatives.set_creative(bad)
     with pytest.raises(InvalidValue, match="must be several"):
         creatives.get_many("abc")
 
-    assert [] == all_keys(cache)
+    assert [] == all_keys(fake)
 
 
 def test_a_damaged_record_is_an_error_that_says_so(cache):

@@ -21,9 +21,10 @@ local function reason()
   if now > tonumber(row[4]) then return 'ended' end
   if not money[1] then return 'lost' end
   if tonumber(money[1]) >= tonumber(row[5]) then return 'budget' end
-  local today = tonumber(money[2] or 0) == day_at(row[7], now) and tonumber(money[3]) or 0
-  if row[6] ~= '' and today >= tonumber(row[6]) then return 'daily budget' end
-  return 'active'
+  if row[6] == '' then return 'active' end
+  local same_day = tonumber(money[2] or 0) == day_at(numbers_of(row[7]), now)
+  local today = same_day and tonumber(money[3]) or 0
+  return today >= tonumber(row[6]) and 'daily budget' or 'active'
 end
 
 return { reason(), row[8] or '0' }

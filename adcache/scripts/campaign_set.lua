@@ -17,7 +17,6 @@
 local campaign, index, spend, now = KEYS[1], KEYS[2], KEYS[3], clock(ARGV[1])
 if not now then return redis.error_reply('NOTIME this Redis user may not ask for TIME') end
 
-redis.call('DEL', campaign) -- a field of the old record must not survive
 redis.call('HSET', campaign, 'expires_ms', text(now + tonumber(ARGV[2])), 'end_ms', ARGV[5], unpack(ARGV, 7, #ARGV))
 redis.call('PEXPIRE', campaign, ARGV[2])
 
