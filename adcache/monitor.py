@@ -188,9 +188,14 @@ class CacheMonitor:
         error = ""
         try:
             stats = self.get_cache_stats()
-            latency_us = self.latency(PINGS).p50_us
+            refused = stats["unavailable"]
+            ask = monitor_server.if_allowed
+            latency_us, why = ask(self.cache, lambda: self.latency(PINGS).p50_us)
+            refused |= {"PING": why} if why else {}
             if self.thresholds.keys_without_ttl is not None:
-                immortal = len(self.keys_without_ttl(SCANNED).keys)
+                found, why = ask(self.cache, lambda: self.keys_without_ttl(SCANNED))
+                immortal = len(found.keys) if found else None
+                refused |= {"SCAN": why} if why else {}
         except Exception as problem:  # whatever it is, the next sample comes
             stats, error = None, f"{type(problem).__name__}: {problem}"
         before = next((s.stats for s in reversed(self.samples) if s.stats), None)

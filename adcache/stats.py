@@ -137,7 +137,8 @@ class PerformanceStatsCache:
     ) -> dict[str, Value]:
         """Return metric -> total of one UTC day; {} when nothing was counted."""
         day, _ = place(date, self._clock.now_ms())
-        (key,) = self._day_keys("performance_stats", campaign_id, [day])
+        ids = {"campaign_id": campaign_id, "date": day.isoformat()}
+        key = self.cache.get_key("performance_stats", **ids)
         reply = self.cache.wire.execute("HGETALL", key, safe=True, meter=self._meter)
         if not isinstance(reply, dict):  # a server's own reply is a flat list
             reply = dict(zip(reply[::2], reply[1::2], strict=True))
@@ -197,14 +198,11 @@ class PerformanceStatsCache:
             minute = f"{start:%M} {field}"
             wanted = by_hour.setdefault(f"{start:%Y-%m-%dT%H}", [])
             wanted += (minute, minute + IN_MICROS)
-        questions: list[Question[list[str | None]]] = [
-            Question(
-                ("HMGET", self._hour_key(campaign_id, hour), *wanted),
-                safe=True,
-                component="stats",
-            )
-            for hour, wanted in by_hour.items()
-        ]
+        questions: list[Question[list[str | None]]] = []
+        for hour, wanted in by_hour.items():
+            ids = {"campaign_id": campaign_id, "hour": hour}
+            command = ("HMGET", self.cache.get_key("stats_minutes", **ids), *wanted)
+            questions.append(Question(command, safe=True, component="stats"))
         cells = [int(c or 0) for row in self.cache.wire.trip(questions) for c in row]
         values = [total(metric, *cells[at : at + 2]) for at in range(0, len(cells), 2)]
         return list(zip(starts, values, strict=True))
@@ -220,10 +218,11 @@ class PerformanceStatsCache:
     ) -> Question[Recorded]:
         now = self._clock.now_ms()
         event = check_event(metrics, user_id, moment, name, now)
-        seen = []
+        key, ids = self.cache.get_key, {"campaign_id": campaign_id}
+        day = event.day.isoformat()
+        seen: list[str] = []
         if event_id is not None:
-            ids = {"campaign_id": campaign_id, "event_id": event_id}
-            seen.append(self.cache.get_key("stats_event", **ids))
+            seen = [key("stats_event", event_id=event_id, **ids)]
         day_ends = start_ms(event.day) + DAY_MS
         hour_ends = event.hour_starts_ms() + HOUR_MS
 
@@ -239,9 +238,9 @@ class PerformanceStatsCache:
         return self._script.question(
             read,
             safe=bool(seen),
-            day=self._day_keys("performance_stats", campaign_id, [event.day])[0],
-            hour=self._hour_key(campaign_id, event.hour),
-            reach=self._day_keys("stats_reach", campaign_id, [event.day])[0],
+            day=key("performance_stats", date=day, **ids),
+            hour=key("stats_minutes", hour=event.hour, **ids),
+            reach=key("stats_reach", date=day, **ids),
             seen=seen,
             day_ms=day_ends + self._retention_ms - now,
             hour_ms=0 if event.time_ms is None else hour_ends + self._live_ms - now,
@@ -261,9 +260,6 @@ class PerformanceStatsCache:
         key = self.cache.get_key(pattern, campaign_id=campaign_id, date=first)
         stem = key.removesuffix(first)
         return [stem + day.isoformat() for day in days]
-
-    def _hour_key(self, campaign_id: str, hour: str) -> str:
-        return self.cache.get_key("stats_minutes", campaign_id=campaign_id, hour=hour)
 
     def _met(self, found: int, asked: int) -> None:
         self._meter.hit(found)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ import redis
 from prometheus_client.parser import text_string_to_metric_families
 
 from adcache import (
+    AccessDenied,
     AdCacheError,
     Alert,
     CacheConfig,
@@ -360,6 +362,21 @@ def test_a_hanging_server_does_not_hold_up_stop(own_server):
     assert until(monitor.stop_monitoring)
 
 
+def test_a_program_may_end_while_it_is_watched():
+    """Its thread does not keep Python from ending, and says nothing."""
+    program = (
+        "from adcache import CacheMonitor, connect\n"
+        "monitor = CacheMonitor(connect('fakeredis://'))\n"
+        "monitor.start_monitoring(0.001)\n"
+        "while not monitor.samples: pass\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, timeout=60, check=False
+    )
+
+    assert (0, b"", b"") == (done.returncode, done.stdout, done.stderr)
+
+
 def test_any_error_of_a_sample_is_survived(cache, monkeypatch):
     """Even one that nobody thought of is in the sample, not in the thread."""
     monitor = CacheMonitor(cache)
@@ -700,6 +717,22 @@ def test_a_user_without_the_right_to_info_gets_none(own_server):
     assert ["keys_without_ttl"] == [alert.name for alert in sample.alerts]
     assert ("session:{s}",) == monitor.clear_expired_keys().keys
     assert "adcache_server_used_memory" not in prometheus_text(monitor)
+
+
+def test_what_a_user_may_not_ask_is_none_in_a_sample(own_server):
+    """Without SCAN or PING the other figures are there, with the reasons."""
+    admin = redis.Redis.from_url(own_server.url)
+    denied = ("-scan", "-ping")
+    admin.execute_command("ACL", "SETUSER", "kim", "on", ">pw", "~*", "+@all", *denied)
+    monitor = CacheMonitor(connect(f"redis://kim:pw@127.0.0.1:{own_server.port}/0"))
+    sample = monitor.take_sample()
+
+    assert sample.stats["used_memory"] > 0
+    assert ["PING", "SCAN"] == sorted(sample.stats["unavailable"])
+    assert (None, None) == (sample.latency_us, sample.keys_without_ttl)
+    assert ("", ()) == (sample.error, sample.alerts)
+    with pytest.raises(AccessDenied):
+        monitor.latency()
 
 
 def test_a_client_that_gives_bytes_is_understood(redis_url):

@@ -21,10 +21,12 @@ from adcache import (
     connect,
     ratios,
 )
+from adcache.backends import LocalServer
 from adcache.server_clock import ServerClock
 from adcache.stats_days import day_of, start_ms
-from tests.conftest import all_keys
+from tests.conftest import all_keys, need_binary
 from tests.proxy import Proxy
+from tests.test_attacks import LossyProxy, until_answered
 
 HOSTILE = ["a:b", "{a}", "a b", "a\nb", "a:micros", "07 clicks", "🦊", "\ud800", "%"]
 DAY = 86_400
@@ -574,6 +576,47 @@ def test_a_lost_reply_counts_once_with_an_id(own_server):
         assert "duplicate" == again.reason
 
     assert {"clicks": 3, "cost": 0.3} == stats.get_daily_stats("c")
+
+
+def test_a_lossy_line_neither_loses_nor_doubles(own_server):
+    """4 ad servers deliver the same 150 events over a bad line until acknowledged."""
+    proxy = LossyProxy(own_server.port)
+
+    def deliver() -> None:
+        stats = PerformanceStatsCache(connect(proxy.url))
+        for n in range(150):
+            event = ("c", {"clicks": 1, "cost": 0.0001}, f"e{n}", f"u{n % 10}")
+            until_answered(lambda event=event: stats.record_event(*event))
+
+    threads = [threading.Thread(target=deliver) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stats = PerformanceStatsCache(connect(own_server.url))
+
+    assert proxy.lost > 3
+    assert {"clicks": 150, "cost": 0.015} == stats.get_daily_stats("c")
+    assert 10 == stats.reach("c")
+    assert 150 == sum(value for _, value in stats.minutes("c", "clicks", 10))
+
+
+def test_a_power_cut_loses_nothing_acknowledged():
+    """SIGKILL with appendfsync always: counts are there, known ids still known."""
+    options = {"appendonly": "yes", "appendfsync": "always"}
+    with LocalServer(need_binary("redis"), **options) as server:
+        stats = PerformanceStatsCache(connect(server.url))
+        for n in range(50):
+            stats.record_event("c", {"clicks": 1, "cost": 0.1}, f"e{n}", f"u{n}")
+        server.stop()
+        with pytest.raises(RedisUnavailable):
+            stats.record_event("c", {"clicks": 1}, "e50")
+        server.start()
+        again = [stats.record_event("c", {"clicks": 1}, f"e{n}") for n in range(51)]
+
+        assert 1 == sum(map(bool, again))
+        assert {"clicks": 51, "cost": 5.0} == stats.get_daily_stats("c")
+        assert 50 == stats.reach("c")
 
 
 def test_retry_on_timeout_repeats_only_what_has_an_id(own_server):
