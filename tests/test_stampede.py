@@ -1,5 +1,6 @@
 """Read-through: one load for a hot record, whoever asks and whatever breaks."""
 
+import itertools
 import math
 import os
 import random
@@ -331,21 +332,20 @@ def test_a_slow_loader_is_kept_if_nothing_newer_is_there(timed_cache, clock, loa
     assert "old" == reader(timed_cache, Loader("never")).get("k")
 
 
-def test_of_two_slow_loaders_the_later_one_stands(timed_cache, clock):
-    """Whatever the order they end in, the value of the later lease is the copy."""
-    for order in ((0, 1), (1, 0)):
-        loaders = [Loader("first"), Loader("second")]
-        firsts = []
-        for loader in loaders:
-            firsts.append(held(reader(timed_cache, loader, lease=2), loader))
-            clock.advance(2)
-        for i in order:
-            loaders[i].go_on.set()
-            firsts[i].get()
-        last = reader(timed_cache, Loader("never"))
-
-        assert "second" == last.get("k")
-        last.invalidate("k")
+@pytest.mark.parametrize("order", itertools.permutations(range(3)), ids=str)
+def test_of_slow_loaders_the_latest_stands(timed_cache, clock, order):
+    """Three leases ended, and their loaders end in any order: no step back."""
+    loaders, callers = [Loader(0), Loader(1), Loader(2)], []
+    for loader in loaders:
+        callers.append(held(reader(timed_cache, loader, lease=2), loader))
+        clock.advance(2)
+    latest, name = -1, callers[0].records._copies.name("k")
+    for n in order:
+        loaders[n].go_on.set()
+        latest = max(latest, n)
+        assert latest == callers[n].get()
+        copy = timed_cache.redis_client.get(name)
+        assert str(latest) == copy.split()[3]
 
 
 def test_a_hanging_loader_is_left_alone_by_its_own_process(cache, loader):
@@ -380,7 +380,9 @@ def test_a_load_that_began_before_invalidate_is_not_kept(cache, loader, same_pro
     (records if same_process else reader(cache, loader)).invalidate("k")
     later = Caller(records)
     if same_process:
+        started = time.monotonic()
         assert "new" == later.get()
+        assert time.monotonic() - started < 3  # not when the lease has ended
     loader.go_on.set()
 
     assert first.get() == "new" if same_process else first.get() in ("old", "new")
@@ -607,13 +609,17 @@ def test_a_loader_may_not_ask_for_its_own_record(fake):
 
 def test_a_fork_in_mid_load_leaves_nobody_waiting(make_cache, loader):
     """The child has no thread that loads: it waits for Redis, not for a thread."""
-    records = reader(make_cache("redis"), loader)
+    cache = make_cache("redis")
+    records = reader(cache, loader)
     first = held(records, loader)
+    asked, asking = os.pipe()
     child = os.fork()
     if child == 0:
-        loader.value = "child"
-        loader.held = False
-        os._exit(0 if records.get("k") == "old" else 1)
+        cache.wire.observer = lambda *_: os.write(asking, b".")
+        started = time.monotonic()
+        served = records.get("k") == "old" and time.monotonic() - started < 4
+        os._exit(0 if served else 1)
+    assert b"." == os.read(asked, 1)  # it has found no copy
     loader.go_on.set()
 
     assert "old" == first.get()
