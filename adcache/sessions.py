@@ -13,13 +13,13 @@ from typing import Any
 from adcache.clock import Seconds, to_ms
 from adcache.connection import RedisAdCache
 from adcache.errors import InvalidValue, shown
-from adcache.keys import decode_id, encode_id
+from adcache.keys import encode_id
 from adcache.sessions_list import Listed, SessionList
 from adcache.sessions_record import FIELDS, session_of, user_data_json
 from adcache.wire import Question
 
 MAX_AGE = 43_200  # seconds: twelve hours
-MAX_SESSIONS = 100
+MAX_SESSIONS = 1000
 PAGE = 100  # sessions that one trip reads or ends
 ROUNDS = 100  # trips that "all" may take at most
 MARK_MS = 10_000  # a revoked id is refused so long: longer than a create is under way
@@ -30,8 +30,9 @@ Session = dict[str, Any]
 class SessionManager:
     """Sessions in Redis that end when they should and stay ended.
 
-    `max_age` (seconds) is the longest life of a session, `max_sessions` how many
-    a user's list holds: whoever begins one more loses the one that ends first.
+    `max_age` (seconds) is the longest life of a session. `max_sessions` is how many
+    a user may begin in that time, ended ones included; with one more the one that
+    ends first is revoked.
     Where an id comes from the browser, begin a new one at login (session id
     None): an id that someone else may have planted is no proof of anything.
 
@@ -160,26 +161,21 @@ class SessionManager:
         )
 
     def delete_session(self, session_id: str) -> bool:
-        """End a session (a logout); False when there is none.
+        """End a session (a logout), in one trip; False when there is none.
 
-        The session goes first and its place in the user's list second: a crash in
-        between leaves a name in the list and no session.
+        The user's list still names it until it would have ended anyway: a login
+        with this id may be under way at this moment, and must be found there.
         """
         gone = self._scripts["session_delete"](
             session=self._key(session_id), now_ms=self.cache.now_ms(), safe=True
         )
-        if not gone:
-            return False
-        user, ends_ms, was_open = gone
-        if user:
-            self._list.take_off(decode_id(user), [(session_id, int(ends_ms))])
-        return bool(was_open)
+        return bool(gone)
 
-    def list_sessions(self, user_id: str, limit: int = MAX_SESSIONS) -> list[Session]:
+    def list_sessions(self, user_id: str, limit: int = PAGE) -> list[Session]:
         """Return a user's open sessions as `get_session` does, those ending last first.
 
-        Two trips for up to 100; limit 0 lists none. What the list names and is
-        not there, or is another user's, is left out.
+        Two trips where the list names up to 100; limit 0 lists none. What it names
+        and is not there, or is another user's, is left out.
         """
         if type(limit) is not int or limit < 0:
             raise InvalidValue(f"limit must be a whole number >= 0, got {shown(limit)}")

@@ -13,8 +13,10 @@ Listed = tuple[str, int]  # a session's id, and when it ends at the latest (ms)
 class SessionList:
     """One sorted set per user: session ids by their absolute end.
 
-    It names a session before it is there and until it is over: it may know too
-    much and never too little. It lives in the user's slot, the sessions do not.
+    It names a session before it is there, and until the last moment that it may
+    live: it may know too much and never too little. Only a revoked session, which
+    cannot begin for a while, is taken off earlier. The list lives in the user's
+    slot, the sessions do not.
     """
 
     def __init__(self, redis_cache: RedisAdCache) -> None:
@@ -57,9 +59,7 @@ class SessionList:
         )
 
     def take_off(self, user_id: str, ended: Iterable[Listed]) -> None:
-        """Take sessions that have ended off the list; newer ones stay, whose id
-        is the same and whose end is another.
-        """
+        """Take revoked sessions off the list, unless one began anew since then."""
         self.cache.lua_scripts["session_unlist"](
             list=self._key(user_id),
             ended=[

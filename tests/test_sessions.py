@@ -118,7 +118,7 @@ def test_a_touch_never_resurrects_a_deleted_session(cache):
 
     assert not sessions.update_session_activity("s")
     assert None is cache.wire.ask(sessions.ask_touch("s"))
-    assert [] == all_keys(cache)
+    assert cache.get_key("user_session", session_id="s") not in all_keys(cache)
 
 
 def test_a_touch_keeps_the_sessions_own_ttl(cache):
@@ -264,6 +264,18 @@ def test_a_visitors_session_does_not_become_a_users(cache):
 
     assert "" == sessions.create_session("planted", ADA)
     assert "" == sessions.get_session("planted")["user_id"]
+
+
+def test_revoking_spares_whoever_has_the_id_now(cache):
+    """An id in a user's list that is another's by now is the other's."""
+    sessions = SessionManager(cache)
+    sessions.create_session("s", ADA)
+    sessions.delete_session("s")
+    sessions.create_session("s", BEN)
+
+    assert 0 == sessions.revoke_all("ada")
+    assert "ben" == sessions.get_session("s")["user_id"]
+    assert 1 == sessions.revoke_all("ben")
 
 
 def test_an_id_is_free_again_when_its_session_is_over(timed_cache, clock):
@@ -491,7 +503,7 @@ def test_one_trip_touches_and_reads(cache):
     both = [sessions.ask_session("s"), sessions.ask_touch("v")]
     assert 1 == trips_of(cache, lambda: cache.wire.trip(both))
     assert 2 == trips_of(cache, lambda: sessions.list_sessions("ada"))
-    assert 2 == trips_of(cache, lambda: sessions.delete_session("s"))
+    assert 1 == trips_of(cache, lambda: sessions.delete_session("s"))
 
 
 def test_hits_and_misses_are_metered(cache):
@@ -519,7 +531,7 @@ def test_a_list_shows_the_newest_first(timed_cache, clock):
     assert ["s4", "s2", "s0"] == shown()
     assert ["s4", "s2"] == shown(2)
     assert [] == shown(0)
-    assert ["s4", "s2", "s1", "s0"] == sessions.session_ids("ada")
+    assert ["s4", "s3", "s2", "s1", "s0"] == sessions.session_ids("ada")
 
 
 def test_all_sessions_of_a_user_end_at_once(cache):
@@ -648,21 +660,36 @@ def test_the_list_is_written_first(cache, monkeypatch):
     assert [] == sessions.session_ids("ada")
 
 
-def test_a_logout_does_not_hide_the_next_login(timed_cache, monkeypatch):
-    """A session that begins while its forerunner is being deleted stays listed."""
+@pytest.mark.parametrize("late", [{}, {"max_age": 60}])
+def test_a_late_login_is_listed_whatever_came_between(timed_cache, monkeypatch, late):
+    """A login that is overtaken by another, and that by its logout, can be revoked."""
     sessions, other = SessionManager(timed_cache), SessionManager(timed_cache)
-    sessions.create_session("s", ADA)
-    take_off = sessions._list.take_off
 
-    def late(*args):
-        other.create_session("s", {**ADA, "again": True})
-        take_off(*args)
+    def overtake():
+        other.create_session("s", {**ADA, "other": True}, max_age=30)
+        other.delete_session("s")
 
-    monkeypatch.setattr(sessions._list, "take_off", late)
+    at_the_worst_moment(sessions, monkeypatch, overtake)
 
-    assert sessions.delete_session("s")
-    assert [True] == [s["data"]["again"] for s in sessions.list_sessions("ada")]
+    assert "s" == sessions.create_session("s", ADA, **late)
+    assert [ADA] == [session["data"] for session in sessions.list_sessions("ada")]
     assert 1 == sessions.revoke_all("ada")
+    assert None is sessions.get_session("s")
+
+
+def test_a_shorter_login_does_not_shorten_the_list(timed_cache, clock, monkeypatch):
+    """Of two racing logins the list keeps the later end, whichever session stays."""
+    sessions, other = SessionManager(timed_cache), SessionManager(timed_cache)
+    at_the_worst_moment(
+        sessions, monkeypatch, lambda: other.create_session("s", ADA, max_age=10)
+    )
+    sessions.create_session("s", ADA, max_age=600)
+    clock.advance(11)
+    other.create_session("another", ADA)
+
+    assert sessions.get_session("s")
+    assert {"s", "another"} == set(sessions.session_ids("ada"))
+    assert 2 == sessions.revoke_all("ada")
 
 
 def test_of_32_users_one_gets_the_id(cache):
@@ -713,7 +740,8 @@ def test_touches_racing_a_delete_resurrect_nothing(cache):
     run(delete, *[touch] * 8)
 
     assert True in seen
-    assert [] == all_keys(cache)
+    assert [] == [s for s in ids if sessions.get_session(s)]
+    assert [cache.get_key("user_sessions", user_id="ada")] == all_keys(cache)
 
 
 def test_touches_racing_revocation_resurrect_nothing(cache):

@@ -19,13 +19,12 @@ local now = math.floor(us / 1000)
 local ends = tonumber(ARGV[5]) or now + age
 
 local old = redis.call('HMGET', session, 'expires_ms', 'user', 'idle_ms', 'age_ms',
-  'data', 'ends_ms', 'revoked')
+  'data', 'revoked')
 if old[1] and now < tonumber(old[1]) then
   if old[2] ~= user then return 'taken' end
-  local same = old[3] == idle and old[4] == age and old[5] == data
-  if same and ends >= tonumber(old[6]) then return 'same' end
+  if old[3] == idle and old[4] == age and old[5] == data then return 'same' end
 end
-local moment, whom = (old[7] or ''):match('^(%d+) (.*)$')
+local moment, whom = (old[6] or ''):match('^(%d+) (.*)$')
 if whom == user and now < tonumber(moment) then return 'revoked' end
 
 local expires = math.min(now + idle, ends)

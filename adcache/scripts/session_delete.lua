@@ -1,14 +1,13 @@
--- session_delete.lua: end a session and say whose it was.
+-- session_delete.lua: end a session.
 -- KEYS[1] session     hash of one session
 -- ARGV[1] now_ms      time in ms, or '' for the server's
--- returns nothing when there is none, else its user, its absolute end (ms), and
--- 1 when it was still open
--- Why a script: a session that begins between the look and the DEL would be gone
--- and stay in the list of its user.
+-- returns 1 when it was open, else 0
+-- Why a script: the mark of session_revoke.lua, if there is no session, must stay;
+-- between the look and a DEL it could be written.
 -- include clock.lua
 local session, now = KEYS[1], clock(ARGV[1])
 if not now then return redis.error_reply('NOTIME this Redis user may not ask for TIME') end
-local row = redis.call('HMGET', session, 'user', 'ends_ms', 'expires_ms')
-if not row[1] then return {} end
+local expires = redis.call('HGET', session, 'expires_ms')
+if not expires then return 0 end
 redis.call('DEL', session)
-return { row[1], row[2], now < tonumber(row[3]) and 1 or 0 }
+return now < tonumber(expires) and 1 or 0

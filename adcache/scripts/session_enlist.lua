@@ -1,4 +1,6 @@
 -- session_enlist.lua: note a session that is about to begin in its user's list.
+-- The list never knows too little: it names a session before it is there, until
+-- the last moment that a session of this id may live.
 -- KEYS[1] list        zset of one user: session ids by absolute end (ms)
 -- KEYS[2] suppressed  flag of a user who is to be forgotten
 -- ARGV[1] now_ms      time in ms, or '' for the server's
@@ -17,10 +19,8 @@ if redis.call('EXISTS', suppressed) == 1 then return {} end
 
 redis.call('ZREMRANGEBYSCORE', list, '-inf', text(now)) -- they are over by now
 local ends = now + age
--- Another end than the last session of this id had: session_unlist.lua tells them
--- apart by it.
-if tonumber(redis.call('ZSCORE', list, session) or 0) == ends then ends = ends + 1 end
-redis.call('ZADD', list, text(ends), session)
+local known = tonumber(redis.call('ZSCORE', list, session) or 0)
+redis.call('ZADD', list, text(math.max(ends, known)), session)
 if redis.call('PTTL', list) < ends - now then redis.call('PEXPIRE', list, ends - now) end
 
 local reply = { text(ends) }
