@@ -17,7 +17,7 @@ LAB = $(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" $(AS_ROOT) \
 	--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab lab-server test bench budgets lint notebooks exercises lock clean
+.PHONY: help setup lab lab-server test soak bench budgets lint notebooks exercises lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 20
@@ -38,6 +38,9 @@ bench: $(BENCH)/.ready ## measure against bare redis-py and peers (ARGS=--quick)
 
 budgets: $(BENCH)/.ready ## the same, and fail when a goal is missed
 	$(BENCH)/bin/python -m tools.bench --budgets $(ARGS)
+
+soak: $(READY) ## attack the components for ten minutes, write RELIABILITY.md
+	$(BIN)/python -m tools.soak $(ARGS)
 
 lint: $(READY) ## style, spelling, types
 	@$(BIN)/python -m tools.stages lint

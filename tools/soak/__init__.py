@@ -1,0 +1,1 @@
+"""Attack the package for longer than a test may: `make soak`."""

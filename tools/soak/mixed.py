@@ -1,0 +1,370 @@
+"""Many processes, all components at once: does any rule break?
+
+Each process does what servers of a platform do, in random order: caps, leases,
+reservations, bids, events, profiles, sessions. What it was told is added up and
+compared with what Redis has in the end.
+"""
+
+import multiprocessing
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from adcache import (
+    BudgetPacer,
+    CacheMonitor,
+    CampaignCache,
+    CampaignData,
+    Cap,
+    FrequencyCapManager,
+    PerformanceStatsCache,
+    RealTimeBiddingCache,
+    RedisAdCache,
+    RedisUnavailable,
+    SessionManager,
+    UserProfile,
+    UserProfileCache,
+    connect,
+)
+from adcache.money import to_micros
+
+USERS = [f"user {n}" for n in range(20)]
+CAMPAIGNS = [f"campaign:{n}" for n in range(5)]
+AUCTIONS = [f"auction {n}" for n in range(40)]
+
+PATIENCE = 60.0  # seconds until a server is given up
+LARGEST = {("pause ms",)}  # of these the largest of all processes counts
+
+Report = Counter[tuple[str, ...]]
+
+
+class Scale(NamedTuple):
+    """Limits that about two thirds of a run's operations reach: then they bite."""
+
+    limit: int  # impressions of a user and campaign
+    leased_limit: int
+    budget: float  # currency units of a campaign
+
+    @classmethod
+    def of(cls, operations: int) -> "Scale":
+        """Choose them for so many operations of all workers together."""
+        pairs = 7 * len(USERS) * len(CAMPAIGNS)
+        limit = max(2, operations * 2 // (3 * pairs))
+        return cls(limit, max(2, limit * 2 // 3), max(0.01, operations * 0.00002))
+
+
+def until_told(call: Callable[[], Any], report: Report) -> Any:
+    """Repeat a call, which its id makes safe, until Redis answers."""
+    started = time.monotonic()
+    while True:
+        try:
+            answer = call()
+        except RedisUnavailable:
+            report["unanswered",] += 1
+            if time.monotonic() - started > PATIENCE:
+                raise
+            time.sleep(0.002)
+        else:
+            waited = int((time.monotonic() - started) * 1000)
+            report["pause ms",] = max(report["pause ms",], waited)
+            return answer
+
+
+class Worker:
+    """One process of the platform; `report` counts what it was told."""
+
+    def __init__(self, cache: RedisAdCache, number: int, scale: Scale) -> None:
+        self.limit = scale.limit
+        self.leased_caps = (Cap(scale.leased_limit, 36_000),)
+        self.caps = FrequencyCapManager(cache)
+        self.budget = BudgetPacer(cache, lease=3600)
+        self.auctions = RealTimeBiddingCache(cache)
+        self.stats = PerformanceStatsCache(cache)
+        self.profiles = UserProfileCache(cache)
+        self.sessions = SessionManager(cache)
+        self.number = number
+        self.luck = random.Random(number)  # noqa: S311 - repeatable on purpose
+        self.report: Report = Counter()
+
+    def run(self, operations: int) -> Report:
+        """Do so many operations, each of a kind that chance picks."""
+        kinds = (
+            *(self.cap, self.lease, self.money, self.bid),
+            *(self.event, self.activity, self.session),
+        )
+        for n in range(operations):
+            self.luck.choice(kinds)(f"{self.number}-{n}")
+        return self.report
+
+    def cap(self, name: str) -> None:
+        """One impression under a cap."""
+        user, campaign = self.luck.choice(USERS), self.luck.choice(CAMPAIGNS)
+        served = self._told(
+            lambda: self.caps.check_frequency_cap(
+                user, campaign, self.limit, 36_000, impression_id=name
+            )
+        )
+        self.report["cap", user, campaign] += bool(served)
+
+    def lease(self, name: str) -> None:
+        """A place at the bid; most are confirmed, some given back, some forgotten."""
+        user, campaign = (
+            self.luck.choice(USERS),
+            "leased " + self.luck.choice(CAMPAIGNS),
+        )
+        held = self._told(
+            lambda: self.caps.lease(user, {campaign: self.leased_caps}, name, ttl=3600)
+        )[campaign]
+        if not held:
+            return
+        fate = self.luck.random()
+        if fate < 0.6:
+            done = self._told(lambda: self.caps.confirm(user, campaign, name))
+            self.report["confirmed", user, campaign] += 1
+            self.report["over cap",] += done.over_cap
+        elif fate < 0.9:
+            self._told(lambda: self.caps.release(user, campaign, name))
+        else:
+            self.report["open", user, campaign] += 1
+
+    def money(self, name: str) -> None:
+        """A reservation; most are billed, some given back, some forgotten."""
+        campaign = self.luck.choice(CAMPAIGNS)
+        price = self.luck.randrange(1_000_000, 5_000_000) / 1e6
+        held = self._told(lambda: self.budget.reserve(campaign, name, price))
+        if not held:
+            return
+        fate = self.luck.random()
+        if fate < 0.6:
+            clearing = round(price * self.luck.random(), 6)
+            self._told(lambda: self.budget.settle(campaign, name, clearing))
+            self.report["thousandths", campaign] += to_micros(clearing)
+            self.report["settled",] += 1
+        elif fate < 0.95:
+            self._told(lambda: self.budget.release(campaign, name))
+        else:
+            self.report["reserved", campaign] += held.amount
+
+    def bid(self, _: str) -> None:
+        """A bid of this process; its best in each auction is kept."""
+        auction, price = self.luck.choice(AUCTIONS), self.luck.randrange(100, 10**6)
+        self._told(
+            lambda: self.auctions.submit_bid(auction, f"p{self.number}", price / 1e4)
+        )
+        best = self.report["bid", auction, f"p{self.number}"]
+        self.report["bid", auction, f"p{self.number}"] = max(best, price)
+
+    def event(self, name: str) -> None:
+        """An impression that two processes report, with one id."""
+        campaign, pair = self.luck.choice(CAMPAIGNS), self.number // 2
+        event = f"{pair}-{name.partition('-')[2]}"
+        values = {"impressions": 1, "cost": 0.001}
+        counted = self._told(
+            lambda: self.stats.record_event(campaign, values, event_id=event)
+        )
+        self.report["event", campaign] += bool(counted)
+        self.report[f"id {campaign}", event] += 1
+
+    def activity(self, name: str) -> None:
+        """A point for a user's score."""
+        user = self.luck.choice(USERS)
+        self._told(
+            lambda: self.profiles.update_user_activity(
+                user, {"score_delta": 1}, activity_id=name
+            )
+        )
+        self.report["score", user] += 1
+
+    def session(self, name: str) -> None:
+        """A session that begins, is touched, and sometimes ends."""
+        user = self.luck.choice(USERS)
+        self._told(lambda: self.sessions.create_session(name, {"user_id": user}))
+        if self.luck.random() < 0.5:
+            self._told(lambda: self.sessions.delete_session(name))
+        alive = self._told(lambda: self.sessions.update_session_activity(name))
+        gone = self._told(lambda: self.sessions.get_session(name)) is None
+        self.report["resurrected",] += alive and gone
+
+    def _told(self, call: Callable[[], Any]) -> Any:
+        return until_told(call, self.report)
+
+
+def prepare(cache: RedisAdCache, scale: Scale) -> None:
+    """Store the campaigns, users and auctions that all processes share."""
+    now = datetime.now(UTC)
+    for name in CAMPAIGNS:
+        CampaignCache(cache).set_campaign(
+            CampaignData(
+                campaign_id=name,
+                advertiser_id="a",
+                budget=scale.budget,
+                spent=0,
+                bid_price=5,
+                targeting={},
+                status="active",
+                start_date=now - timedelta(days=1),
+                end_date=now + timedelta(days=1),
+            )
+        )
+    for name in USERS:
+        UserProfileCache(cache).set_user_profile(
+            UserProfile(
+                user_id=name,
+                interests=[],
+                demographics={},
+                behavior_score=0,
+                last_activity=now,
+                segment="all",
+            )
+        )
+    for name in AUCTIONS:
+        RealTimeBiddingCache(cache).create_auction(name, 0.01, ttl=3600)
+
+
+def add_up(reports: Iterable[Report]) -> Report:
+    """Join what all workers were told."""
+    total: Report = Counter()
+    for report in reports:
+        for key, count in report.items():
+            largest = max(total[key], count)
+            total[key] = largest if key in LARGEST else total[key] + count
+    return total
+
+
+def run(
+    url: str,
+    namespace: str,
+    processes: int,
+    operations: int,
+    scale: Scale,
+    offset: float = 0.0,
+) -> Report:
+    """Let processes loose on a server; what they were told, added up.
+
+    `offset` is by how many seconds the clock of every second one is wrong.
+    """
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    workers = [
+        context.Process(
+            target=_work,
+            args=(url, namespace, n, operations, scale, results, offset * (n % 2)),
+        )
+        for n in range(processes)
+    ]
+    for worker in workers:
+        worker.start()
+    total = add_up(results.get(timeout=1800) for _ in workers)
+    for worker in workers:
+        worker.join()
+    return total
+
+
+def _work(
+    url: str,
+    namespace: str,
+    number: int,
+    operations: int,
+    scale: Scale,
+    results: Any,
+    offset: float,
+) -> None:
+    if offset:
+        true_time = time.time
+        time.time = lambda: true_time() + offset
+    cache = connect(url, namespace=namespace)
+    results.put(Worker(cache, number, scale).run(operations))
+    cache.close()
+
+
+def violations(cache: RedisAdCache, told: Report, scale: Scale) -> dict[str, int]:
+    """Compare what Redis has with what the processes were told; all should be 0."""
+    found: Counter[str] = Counter()
+    _judge_caps(cache, told, scale, found)
+    _judge_money(cache, told, scale, found)
+    _judge_auctions(cache, told, found)
+    _judge_counts(cache, told, found)
+    names = (
+        *("caps exceeded", "impressions lost or doubled", "budgets overspent"),
+        *("micros lost or doubled", "wrong winners", "events lost or doubled"),
+        *("scores wrong", "sessions resurrected", "keys without TTL"),
+    )
+    found["sessions resurrected"] = told["resurrected",]
+    found["keys without TTL"] = immortal_keys(cache)
+    return {name: found[name] for name in names}
+
+
+def _judge_caps(
+    cache: RedisAdCache, told: Report, scale: Scale, found: Counter[str]
+) -> None:
+    caps = FrequencyCapManager(cache)
+    found["caps exceeded"] += told["over cap",]
+    for user in USERS:
+        for campaign in CAMPAIGNS:
+            served = told["cap", user, campaign]
+            found["caps exceeded"] += served > scale.limit
+            counted = caps.peek(user, campaign, 10**6, 36_000).count
+            found["impressions lost or doubled"] += abs(counted - served)
+            leased = "leased " + campaign
+            kept = told["confirmed", user, leased] + told["open", user, leased]
+            found["caps exceeded"] += kept > scale.leased_limit
+            counted = caps.peek(user, leased, 10**6, 36_000).count
+            found["impressions lost or doubled"] += abs(counted - kept)
+
+
+def _judge_money(
+    cache: RedisAdCache, told: Report, scale: Scale, found: Counter[str]
+) -> None:
+    budget = BudgetPacer(cache)
+    for campaign in CAMPAIGNS:
+        status = budget.status(campaign)
+        if status is None:
+            found["micros lost or doubled"] += told["thousandths", campaign] // 1000
+            continue
+        found["budgets overspent"] += (
+            status.overrun > 0
+            or status.spent + status.reserved > to_micros(scale.budget)
+        )
+        wanted = told["thousandths", campaign] // 1000
+        found["micros lost or doubled"] += abs(status.spent - wanted)
+        found["micros lost or doubled"] += abs(
+            status.reserved - told["reserved", campaign]
+        )
+
+
+def _judge_auctions(cache: RedisAdCache, told: Report, found: Counter[str]) -> None:
+    auctions = RealTimeBiddingCache(cache)
+    for name in AUCTIONS:
+        bids = {key[2]: n for key, n in told.items() if key[:2] == ("bid", name)}
+        won = auctions.close_auction(name)
+        if won is None:
+            found["wrong winners"] += bool(bids)
+            continue
+        rest = [price for who, price in bids.items() if who != won["campaign_id"]]
+        right = (
+            bids[won["campaign_id"]] == max(bids.values())
+            and to_micros(won["winning_bid"]) == max(bids.values()) * 100
+            and to_micros(won["clearing_price"]) == max(rest, default=100) * 100
+        )
+        found["wrong winners"] += not right
+
+
+def _judge_counts(cache: RedisAdCache, told: Report, found: Counter[str]) -> None:
+    stats, profiles = PerformanceStatsCache(cache), UserProfileCache(cache)
+    for campaign in CAMPAIGNS:
+        ids = {key for key in told if key[0] == f"id {campaign}"}
+        summary = stats.get_campaign_summary(campaign, days=2)
+        impressions, cost = int(summary["impressions"]), to_micros(summary["cost"])
+        found["events lost or doubled"] += abs(impressions - len(ids))
+        found["events lost or doubled"] += cost != 1000 * impressions
+    for user, profile in profiles.get_many(USERS).items():
+        wrong = profile is None or profile.behavior_score != told["score", user]
+        found["scores wrong"] += wrong
+
+
+def immortal_keys(cache: RedisAdCache) -> int:
+    """Count keys of the namespace that would live for ever, the durable ones aside."""
+    return len(CacheMonitor(cache).keys_without_ttl(limit=10**6).keys)
