@@ -9,13 +9,20 @@ import msgspec
 
 from adcache.connection import RedisAdCache
 from adcache.envelope import from_json
-from adcache.errors import AdCacheError, InvalidValue, shown
+from adcache.errors import (
+    CommandRefused,
+    InvalidValue,
+    RedisUnavailable,
+    UnreadableRecord,
+    shown,
+)
 from adcache.keys import decode_id, encode_id
 from adcache.strategies_records import SystemOfRecord
 from adcache.wire import Question
 
 MAX_BATCH = 1000  # writes taken at once: one script must not hold Redis up
 FIRST_RETRY_MS, LAST_RETRY_MS = 500, 60_000
+MANY = 20  # attempts, after which the wait no longer grows
 
 
 class WriteLag(msgspec.Struct, frozen=True):
@@ -51,7 +58,7 @@ def retry_after_ms(attempts: int) -> int:
     >>> [retry_after_ms(attempts) for attempts in (0, 1, 2, 30)]
     [500, 1000, 2000, 60000]
     """
-    return int(min(FIRST_RETRY_MS * 2 ** min(attempts, 20), LAST_RETRY_MS))
+    return int(min(FIRST_RETRY_MS * 2 ** min(attempts, MANY), LAST_RETRY_MS))
 
 
 class WriteQueue:
@@ -116,10 +123,9 @@ class WriteQueue:
             for i in range(0, len(reply), 2):
                 if time.monotonic() > ends:
                     break  # another writer may have the rest by now
-                queued = _queued(reply[i + 1])
-                retry = self._store(decode_id(reply[i]), queued)
+                version, retry = self._store(decode_id(reply[i]), reply[i + 1])
                 failed += retry != ""
-                outcome += (reply[i], queued.version, retry)
+                outcome += (reply[i], version, retry)
         finally:  # also when interrupted: what is stored need not be stored again
             stored = self._done(outcome) if outcome else 0
         return Flushed(len(reply) // 2, stored, failed)
@@ -130,9 +136,7 @@ class WriteQueue:
         while not stop.is_set():
             try:
                 flushed = self.flush(limit)
-            except InvalidValue:
-                raise
-            except AdCacheError:  # Redis is away: counted by the wire, tried again
+            except (RedisUnavailable, CommandRefused):  # counted by the wire
                 stop.wait(pause)
                 continue
             stored += flushed.stored
@@ -147,14 +151,16 @@ class WriteQueue:
         )
         return WriteLag(queued, oldest_ms / 1000)
 
-    def _store(self, key: str, queued: Queued) -> str | int:
-        """Store one write; '' when it is done, else the ms until it is retried."""
+    def _store(self, key: str, entry: str) -> tuple[int, str | int]:
+        """Store one write; its version, and '' or the ms until it is retried."""
+        queued = Queued(0, MANY, "")
         try:
+            queued = _queued(entry)
             self.records.store(key, from_json(queued.body), queued.version)
         except Exception:  # whatever the database says: others must not wait for it
             self._meter.failed()
-            return retry_after_ms(queued.attempts)
-        return ""
+            return queued.version, retry_after_ms(queued.attempts)
+        return queued.version, ""
 
     def _done(self, outcome: list[str | int]) -> int:
         removed = self._scripts["write_done"](
@@ -169,8 +175,14 @@ class WriteQueue:
 
 def _queued(entry: str) -> Queued:
     """Read an entry of the queue, "version attempts queued_ms JSON"."""
-    version, attempts, _, body = entry.split(" ", 3)
-    return Queued(int(version), int(attempts), body)
+    try:
+        version, attempts, _, body = entry.split(" ", 3)
+        return Queued(int(version), int(attempts), body)
+    except ValueError as error:
+        raise UnreadableRecord(
+            f"a queued write is not as adcache writes it: {shown(entry)}; write the "
+            "record anew"
+        ) from error
 
 
 def _if_queued(entry: str | None) -> Queued | None:

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adcache import (
+    AccessDenied,
     AdCacheError,
     CacheConfig,
     InvalidValue,
@@ -730,6 +731,19 @@ def test_redis_gone_while_loading_costs_only_the_copy(own_server, loader):
     assert "old" == first.get()
     with pytest.raises(RedisUnavailable):
         records.get("k")
+
+
+def test_without_the_right_to_time(own_server, loader):
+    """It says what to grant, and works with a clock of the caller's own."""
+    admin = connect(own_server.url)
+    admin.wire.execute("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-time")
+    url = own_server.url.replace("//", "//app:pw@")
+    with pytest.raises(AccessDenied, match="TIME.* clock of your own"):
+        reader(connect(url), loader).get("k")
+    assert 0 == loader.calls
+    records = reader(connect(url, clock=ManualClock()), loader)
+
+    assert ["old", "old"] == [records.get("k"), records.get("k")]
 
 
 def test_hostile_keys_are_kept_apart(cache):

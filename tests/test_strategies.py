@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adcache import (
+    AccessDenied,
     CacheConfig,
     CacheStrategy,
     InvalidValue,
@@ -29,8 +30,9 @@ from adcache import (
     UnreadableRecord,
     connect,
 )
+from adcache.backends import LocalServer
 from adcache.strategies_queue import retry_after_ms
-from tests.conftest import all_keys, keys_without_ttl
+from tests.conftest import all_keys, keys_without_ttl, need_binary
 from tests.proxy import Proxy
 
 HOSTILE = ["a:b", "{a}", "a b", "a\nb", "a\0b", "a|b", "~", "🦊", "%", "k" * 3000]
@@ -746,6 +748,25 @@ def test_a_poison_write_blocks_no_other(timed_cache, clock, memory):
     assert "good" == memory.load("bad")
 
 
+def test_a_damaged_entry_blocks_no_other(timed_cache, clock, memory):
+    """What another program wrote into the queue fails alone; put mends it."""
+    records = cached(timed_cache, memory, BACK)
+    for key in ("a", "b", "c"):
+        records.put(key, key)
+    queue = timed_cache.get_key("write_queue", kind="ads")
+    timed_cache.redis_client.hset(queue, "b", "nonsense")
+    timed_cache.redis_client.delete(records._key(0, "b"))
+    flushed = records.flush()
+    assert (3, 2, 1) == (flushed.taken, flushed.stored, flushed.failed)
+    with pytest.raises(UnreadableRecord, match="nonsense"):
+        records.get("b")
+    records.put("b", "mended")
+    clock.advance(60)
+
+    assert 1 == records.flush().stored
+    assert ["a", "mended", "c"] == [memory.load(key) for key in "abc"]
+
+
 def test_a_write_does_not_shorten_the_wait_of_a_failing_store(
     timed_cache, clock, memory
 ):
@@ -886,6 +907,40 @@ def test_a_writer_goes_on_when_redis_comes_back(own_server, memory):
     end(thread)
 
     assert 2 == memory.load("k")
+
+
+def test_a_killed_redis_loses_no_acknowledged_write(memory):
+    """SIGKILL with appendfsync always: the queue is there after the restart."""
+    options = {"appendonly": "yes", "appendfsync": "always"}
+    with LocalServer(need_binary("redis"), **options) as server:
+        records = cached(connect(server.url), memory, BACK)
+        for n in range(50):
+            records.put(f"k{n}", n)
+        records.flush(20)
+        server.stop()
+        server.start()
+        assert list(range(50)) == [records.get(f"k{n}") for n in range(50)]
+        records.flush()
+
+    assert list(range(50)) == [memory.load(f"k{n}") for n in range(50)]
+
+
+def test_without_the_right_to_time(own_server, memory):
+    """Three strategies need no clock; write-back says what to grant."""
+    admin = connect(own_server.url)
+    admin.wire.execute("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-time")
+    app = connect(own_server.url.replace("//", "//app:pw@"))
+    for strategy in AT_ONCE:
+        records = cached(app, memory, strategy, lease=0.05)
+        records.put("k", strategy.value)
+        assert [strategy.value] * 2 == [records.get("k"), records.get("k")]
+        assert copy_of(app, records)
+    back = cached(app, memory, BACK)
+    for call in (lambda: back.put("k", 1), back.lag, back.flush):
+        with pytest.raises(AccessDenied, match="TIME.* grant it"):
+            call()
+    with pytest.raises(AccessDenied):
+        back.run_writer(threading.Event())
 
 
 WRITER = """

@@ -15,7 +15,9 @@ local function done(id, version, retry_ms)
   local entry = redis.call('HGET', queue, id)
   if not entry then return end -- another writer stored it
   local waiting, attempts, queued, body = entry:match('^(%d+) (%d+) (%d+) (.*)$')
-  if retry_ms ~= '' then
+  if not waiting then -- not ours: it waits until it is written anew
+    redis.call('ZADD', due, text(now + tonumber(retry_ms)), id)
+  elseif retry_ms ~= '' then
     local head = waiting .. ' ' .. text(attempts + 1) .. ' ' .. queued .. ' '
     redis.call('HSET', queue, id, head .. body)
     redis.call('ZADD', due, text(now + tonumber(retry_ms)), id)

@@ -21,8 +21,8 @@ local record, lease, id, body = KEYS[1], KEYS[2], ARGV[2], ARGV[4]
 local queue, order, due, now = KEYS[3], KEYS[4], KEYS[5], clock(ARGV[1])
 if not now then return redis.error_reply('NOTIME this Redis user may not ask for TIME') end
 local version = text(token_after(redis.call('GET', KEYS[6]), now))
-local waiting = redis.call('HGET', queue, id) or '0 0'
-local attempts = waiting:match('^%d+ (%d+)')
+local waiting = redis.call('HGET', queue, id) or ''
+local attempts = waiting:match('^%d+ (%d+) ') or '0'
 
 redis.call('SET', KEYS[6], version)
 redis.call('HSET', queue, id, version .. ' ' .. attempts .. ' ' .. text(now) .. ' ' .. body)
