@@ -402,15 +402,14 @@ def test_a_total_that_overflows_is_undone(cache):
         stats.record_event("d", {"a": -1})
 
 
-def test_a_day_undone_as_its_first_event_has_a_ttl(cache):
-    """The fixture finds what would live for ever."""
+def test_numbers_whose_ttl_was_lost_get_one_again(cache):
+    """Somebody's PERSIST makes nothing live for ever: the next event mends it."""
     stats = PerformanceStatsCache(cache)
-    stats.increment_stat("c", "a", LARGEST)
+    event = ("c", {"clicks": 1}, None, "ada")
+    stats.record_event(*event)
     for key in all_keys(cache):
         cache.redis_client.persist(key)
-    with pytest.raises(InvalidValue):
-        stats.increment_stat("c", "a", 1)
-    stats.increment_stat("c", "b", 1)
+    stats.record_event(*event)
 
     assert {True} == {cache.redis_client.pttl(key) > 0 for key in all_keys(cache)}
 

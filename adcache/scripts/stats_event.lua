@@ -33,7 +33,6 @@ for i = 6, #ARGV, 2 do
   local total = redis.call('HINCRBY', day, ARGV[i], ARGV[i + 1])
   if math.abs(total) > LARGEST then
     undo(i)
-    live(day, ARGV[1])
     return 'overflow'
   end
 end
