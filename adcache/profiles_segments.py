@@ -16,6 +16,8 @@ from adcache.errors import InvalidValue, shown
 from adcache.keys import decode_id, encode_id
 from adcache.wire import Question
 
+MOST_MEMBERS = 10_000_000  # about 1 GB for one segment
+MOST_SEGMENTS = 1000  # a script walks through all segments of a user
 ROUNDS = 5  # how often to follow others who change the same membership meanwhile
 
 
@@ -36,8 +38,8 @@ class Segments:
     ) -> None:
         self.cache = redis_cache
         self.ttl_ms = to_ms(ttl, "segment_ttl")
-        self.max_members = _count(max_members, "max_members", 1)
-        self.max_segments = _count(max_segments, "max_segments", 1)
+        self.max_members = _count(max_members, "max_members", 1, MOST_MEMBERS)
+        self.max_segments = _count(max_segments, "max_segments", 1, MOST_SEGMENTS)
         self._scripts = redis_cache.lua_scripts
 
     def enter(self, user_id: str, segment: str) -> bool:
@@ -96,7 +98,7 @@ class Segments:
             list=self.cache.get_key("user_segments", segment_id=segment),
             now_ms=self.cache.now_ms(),
             ttl_ms=self.ttl_ms,
-            limit=_count(limit, "limit", 0),
+            limit=min(_count(limit, "limit", 0), MOST_MEMBERS),
             safe=True,
         )
 
@@ -165,9 +167,11 @@ def _decoded(ids: list[str]) -> list[str]:
     return [decode_id(each) for each in ids]
 
 
-def _count(number: int, name: str, least: int) -> int:
+def _count(number: int, name: str, least: int, most: int | None = None) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or number < least:
         raise InvalidValue(
             f"{name} must be a whole number >= {least}, got {shown(number)}"
         )
+    if most is not None and number > most:
+        raise InvalidValue(f"{name} must be at most {most:,}, got {shown(number)}")
     return number

@@ -25,9 +25,11 @@ end
 local now = math.floor(now_us / 1000)
 if tonumber(expires) <= now then return false end
 
--- The text of a double that reads back as the same double.
+-- The text of a double that reads back as the same double, also from JSON, where
+-- -0 would be a whole number, and those have no sign.
 local function exact(number)
   local short = string.format('%.15g', number)
+  if short == '-0' then return '-0.0' end
   return tonumber(short) == number and short or string.format('%.17g', number)
 end
 -- A whole number as text; '..' would write large ones as 1.8e+15.
