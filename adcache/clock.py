@@ -60,6 +60,8 @@ def to_ms(duration: Seconds, name: str = "ttl") -> int:
 
     Raises `InvalidValue` for zero, negative, NaN, infinite, over ten years, text.
     """
+    if type(duration) is int and 0 < duration <= MAX_SECONDS:  # the usual case
+        return duration * 1000
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise InvalidValue(f"{name} must be seconds (a number), got {shown(duration)}")

@@ -98,6 +98,8 @@ def window_field(campaign: str, window_ms: int) -> str:
 def valid_caps(campaign_id: str, wanted: Iterable[Cap]) -> Sequence[Cap]:
     """At least one `Cap`, and of several with one window the strictest."""
     caps = tuple(wanted) if isinstance(wanted, Iterable) else ()
+    if len(caps) == 1 and type(caps[0]) is Cap:  # the usual case
+        return caps
     if not caps or not all(isinstance(cap, Cap) for cap in caps):
         raise InvalidValue(
             f"caps of campaign {campaign_id!r} must be a list such as "

@@ -14,10 +14,12 @@ local function look(cap)
   end
 end
 
--- Raises the count; returns how many ms the hash must live, and 1 for a new field.
+-- Raises the count; returns how many ms the hash must live (0 for an open window: it
+-- lives long enough), and 1 for a new field.
 local function count(cap)
+  local life = cap.expiry and 0 or cap.window
   cap.expiry = cap.expiry or now + cap.window
   cap.count, cap.mark = cap.count + 1, text(cap.expiry)
   local state = state_of(cap.expiry, cap.count)
-  return cap.expiry - now, redis.call('HSET', windows, cap.field, state)
+  return life, redis.call('HSET', windows, cap.field, state)
 end

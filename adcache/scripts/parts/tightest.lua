@@ -15,7 +15,7 @@ end
 local function count_in(caps)
   for _, cap in ipairs(caps) do
     local life, grown = count(cap)
-    keep(windows, life, now, timeless)
+    if life > 0 then keep(windows, life, now, timeless) end
     if grown == 1 then sweep(windows, now) end
   end
 end
