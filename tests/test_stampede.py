@@ -333,7 +333,7 @@ def test_a_slow_loader_is_kept_if_nothing_newer_is_there(timed_cache, clock, loa
     assert "old" == reader(timed_cache, Loader("never")).get("k")
 
 
-@pytest.mark.parametrize("order", itertools.permutations(range(3)), ids=str)
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
 def test_of_slow_loaders_the_latest_stands(timed_cache, clock, order):
     """Three leases ended, and their loaders end in any order: no step back."""
     loaders, callers = [Loader(0), Loader(1), Loader(2)], []
@@ -738,7 +738,7 @@ def test_without_the_right_to_time(own_server, loader):
     admin = connect(own_server.url)
     admin.wire.execute("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-time")
     url = own_server.url.replace("//", "//app:pw@")
-    with pytest.raises(AccessDenied, match="TIME.* clock of your own"):
+    with pytest.raises(AccessDenied, match=r"TIME.* clock of your own"):
         reader(connect(url), loader).get("k")
     assert 0 == loader.calls
     records = reader(connect(url, clock=ManualClock()), loader)
