@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from adcache.errors import InvalidValue, shown
+from adcache.errors import InvalidValue, UnreadableRecord, shown
 
 FIELDS = ("created_us", "last_us", "data")  # of the hash; all that a session shows
 OF_THE_VISITOR = ("user_id", "user_agent", "ip_address")
@@ -58,14 +58,25 @@ def _keys_are_text(value: object) -> bool:
 
 
 def session_of(session_id: str, row: Sequence[Any]) -> dict[str, Any]:
-    """Put a session together from the values of `FIELDS`."""
+    """Put a session together from the values of `FIELDS`.
+
+    Raises `UnreadableRecord` for what `SessionManager` did not write.
+    """
     created_us, last_us, data = row
-    user_data = msgspec.json.decode(data)
+    try:
+        user_data = msgspec.json.decode(data, type=dict[str, Any])
+        created = EPOCH + timedelta(microseconds=int(created_us))
+        last = EPOCH + timedelta(microseconds=int(last_us))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UnreadableRecord(
+            f"session {shown(session_id)} is damaged ({error}); delete_session "
+            "removes it"
+        ) from None
     return {
         "session_id": session_id,
         "user_id": user_data.get("user_id") or "",
-        "created_at": EPOCH + timedelta(microseconds=int(created_us)),
-        "last_activity": EPOCH + timedelta(microseconds=int(last_us)),
+        "created_at": created,
+        "last_activity": last,
         "user_agent": user_data.get("user_agent") or "",
         "ip_address": user_data.get("ip_address") or "",
         "data": user_data,

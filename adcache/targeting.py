@@ -12,7 +12,7 @@ from typing import Any
 
 from adcache.clock import Seconds, to_ms
 from adcache.connection import RedisAdCache
-from adcache.errors import InvalidValue, shown
+from adcache.errors import InvalidValue, UnreadableRecord, shown
 from adcache.keys import decode_id, encode_id
 from adcache.targeting_events import PageEvent, event_interests
 from adcache.wire import Question
@@ -124,7 +124,7 @@ class SessionTargeting:
             raise InvalidValue(f"limit must be a whole number >= 0, got {shown(limit)}")
 
         def read(reply: Sequence[str]) -> list[Score]:
-            found = _scores(reply, self.half_life_ms)
+            found = _scores(session_id, reply, self.half_life_ms)
             self._meter.hit() if found else self._meter.miss()
             return found[:limit]
 
@@ -223,12 +223,20 @@ def _weights(interests: Mapping[str, float]) -> list[str | float]:
     return flat
 
 
-def _scores(reply: Sequence[Any], half_life_ms: int) -> list[Score]:
+def _scores(session_id: str, reply: Sequence[Any], half_life_ms: int) -> list[Score]:
     """Let each score of the script's reply fade until its time, and sort."""
     now_ms, found = int(reply[0]), []
     for name, state in zip(reply[1::2], reply[2::2], strict=True):
         score, _, at_ms = state.partition(" ")
-        worth = decayed(float(score), now_ms - int(at_ms), half_life_ms)
+        try:
+            worth = decayed(float(score), now_ms - int(at_ms), half_life_ms)
+        except ValueError:
+            worth = math.nan
+        if not 0 <= worth < math.inf:
+            raise UnreadableRecord(
+                f"interest {shown(decode_id(name))} of session {shown(session_id)} is "
+                f"damaged: {shown(state)}; forget() removes it"
+            )
         if worth >= NEGLIGIBLE:
             found.append((decode_id(name), worth))
     return sorted(found, key=lambda pair: (-pair[1], pair[0]))

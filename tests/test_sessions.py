@@ -12,9 +12,11 @@ from adcache import (
     AccessDenied,
     AdCacheError,
     CacheConfig,
+    CommandRefused,
     ManualClock,
     RedisUnavailable,
     SessionManager,
+    UnreadableRecord,
     connect,
 )
 from adcache.sessions import MARK_MS
@@ -890,6 +892,24 @@ def test_without_the_right_to_time_it_is_said(own_server):
     own_clock = SessionManager(connect(url, clock=ManualClock()))
     assert "s" == own_clock.create_session("s", ADA)
     assert own_clock.update_session_activity("s")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("data", "{"), ("data", "[1]"), ("last_us", "soon")]
+)
+def test_a_damaged_session_is_named(cache, field, value):
+    """What someone else wrote into it is an error with the cure, and can go."""
+    sessions = SessionManager(cache)
+    sessions.create_session("s", ADA)
+    key = cache.get_key("user_session", session_id="s")
+    cache.redis_client.hset(key, field, value)
+
+    with pytest.raises(UnreadableRecord, match="'s' is damaged"):
+        sessions.get_session("s")
+    assert sessions.delete_session("s")
+    cache.redis_client.set(key, "no hash", ex=60)
+    with pytest.raises(CommandRefused, match="WRONGTYPE"):
+        sessions.update_session_activity("s")
 
 
 class Model:

@@ -15,6 +15,7 @@ from adcache import (
     RedisUnavailable,
     SessionManager,
     SessionTargeting,
+    UnreadableRecord,
     connect,
     event_interests,
     page_event,
@@ -390,6 +391,21 @@ def test_other_bad_values_are_refused_before_anything_is_written(cache):
         rank_campaigns({"tea": 1}, {"c": "tea"})
 
     assert [] == all_keys(cache)
+
+
+@pytest.mark.parametrize(
+    "state", ["nan 1", "inf 1", "-1 9999999999999", "x", "1 soon", ""]
+)
+def test_a_damaged_score_is_named(cache, state):
+    """No score is ever NaN, infinite or negative: that is an error with the cure."""
+    targeting = SessionTargeting(cache)
+    targeting.record("s", {"tea": 1})
+    key = cache.get_key("session_interests", session_id="s")
+    cache.redis_client.hset(key, "tea", state)
+
+    with pytest.raises(UnreadableRecord, match="'tea' of session 's' is damaged"):
+        targeting.interests("s")
+    assert targeting.forget("s")
 
 
 def test_each_call_takes_one_trip(cache):
