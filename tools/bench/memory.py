@@ -1,13 +1,13 @@
 """Bytes in Redis for what a user leaves there, beside the naive design.
 
-The server's `used_memory` before and after a thousand users, so that the tables
-of keys and of TTLs count too. Keys of other things that a call leaves beside
-(who is in which segment: the naive design forgets it) are removed before.
+The server's memory before and after a thousand users, without the buffers of its
+clients, but with the tables of keys and of TTLs. What a call leaves beside (in which segment a user
+is: the naive design forgets it) is removed at once.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 
@@ -17,10 +17,18 @@ from adcache.profiles import UserProfileCache
 from tools.bench.jobs_profiles import profile
 from tools.bench.measure import Figures
 
-USERS = [f"user_{n}" for n in range(1000)]
+USERS = [f"user_{n}" for n in range(100_000, 101_000)]
 CAMPAIGNS = [f"campaign_{n}" for n in range(5)]
 INTERESTS = ["books", "food", "music", "sports", "tech", "travel", "cycling", "tea"]
 ABOUT = {"age": 36, "gender": "F", "country": "GBR", "city": "GBLON", "language": "en"}
+
+
+class Way(NamedTuple):
+    """How something is stored for a user, and which of the keys do not count."""
+
+    name: str
+    store: Callable[[str], Any]
+    beside: Callable[[str], Iterable[str]] = lambda user: ()
 
 
 def large_profile(user_id: str) -> UserProfile:
@@ -30,56 +38,60 @@ def large_profile(user_id: str) -> UserProfile:
 
 def measure_bytes(url: str, figures: Figures) -> None:
     """Put the bytes a user into the figures; the server is emptied between."""
-    for name, store, keys in ways(connect(url, namespace="memory")):
-        figures.numbers[f"bytes: {name}"] = bytes_a_user(url, store, keys)
+    for way in ways(connect(url)):
+        figures.numbers[f"bytes: {way.name}"] = bytes_a_user(url, way)
 
 
-Way = tuple[str, Callable[[str], Any], Callable[[str], Iterable[str]]]
-
-
-def ways(cache: RedisAdCache) -> Iterable[Way]:
-    """Yield what is stored: name, how, and the keys that count."""
+def ways(cache: RedisAdCache) -> Iterator[Way]:
+    """Yield what is stored, in both designs."""
     naive, profiles = Naive(cache), UserProfileCache(cache)
     caps = FrequencyCapManager(cache)
+
+    def beside(user: str) -> list[str]:
+        segment = profile(user).segment
+        return [
+            cache.get_key("user_segments_of", user_id=user),
+            cache.get_key("user_segments", segment_id=segment),
+        ]
+
     for size, make in ("large", large_profile), ("small", profile):
-        yield (
-            f"{size} profile, adcache",
-            lambda user, make=make: profiles.set_user_profile(make(user)),  # type: ignore[misc]
-            lambda user: [cache.get_key("user_profile", user_id=user)],
-        )
-        yield (
-            f"{size} profile, naive",
-            lambda user, make=make: naive.set_user_profile(make(user)),  # type: ignore[misc]
-            lambda user: [naive.key("profile", user)],
-        )
-    yield (
-        "five caps, adcache",
-        lambda user: [caps.check_frequency_cap(user, name) for name in CAMPAIGNS],
-        lambda user: [cache.get_key("frequency_cap", user_id=user)],
-    )
-    yield (
-        "five caps, naive",
-        lambda user: [naive.check_frequency_cap(user, name) for name in CAMPAIGNS],
-        lambda user: [naive.key("cap", user, name) for name in CAMPAIGNS],
-    )
+
+        def ours(user: str, make: Callable[[str], UserProfile] = make) -> None:
+            profiles.set_user_profile(make(user))
+
+        def theirs(user: str, make: Callable[[str], UserProfile] = make) -> None:
+            naive.set_user_profile(make(user))
+
+        yield Way(f"{size} profile, adcache", ours, beside)
+        yield Way(f"{size} profile, naive", theirs)
+    yield Way("five caps, adcache", five(caps.check_frequency_cap))
+    yield Way("five caps, naive", five(naive.check_frequency_cap))
 
 
-def bytes_a_user(
-    url: str, store: Callable[[str], Any], keys: Callable[[str], Iterable[str]]
-) -> float:
-    """Store all users on an empty server; return its growth by the keys that count."""
-    client: Any = redis.Redis.from_url(url, decode_responses=True)
-    store("somebody")  # scripts and connections are there
+def five(check: Callable[[str, str], Any]) -> Callable[[str], Any]:
+    """Count an impression of each of five campaigns."""
+    return lambda user: [check(user, name) for name in CAMPAIGNS]
+
+
+def bytes_a_user(url: str, way: Way) -> float:
+    """Store all users on an empty server; return how much it has grown for each."""
+    client: Any = redis.Redis.from_url(url)
+    way.store("somebody")  # scripts and connections are there
     client.flushdb()
-    before = client.info("memory")["used_memory"]
+    before = stored_bytes(client)
     for user in USERS:
-        store(user)
-    counts = {key for user in USERS for key in keys(user)}
-    found = set(client.scan_iter(count=1000))
-    if missing := counts - found:
-        raise KeyError(f"nothing was stored at {min(missing)!r}")
-    for key in found - counts:
-        client.delete(key)
-    grown = client.info("memory")["used_memory"] - before
+        way.store(user)
+        if keys := way.beside(user):
+            client.delete(*keys)
+    grown = stored_bytes(client) - before
+    if client.dbsize() % len(USERS):
+        raise RuntimeError(f"{way.name}: {client.dbsize()} keys for {len(USERS)} users")
     client.flushdb()
     return float(grown) / len(USERS)
+
+
+def stored_bytes(client: Any) -> int:
+    """What MEMORY STATS says of values, and of the tables of keys and TTLs."""
+    stats = client.memory_stats()
+    tables: dict[str, int] = stats.get("db.0", {})
+    return int(stats["dataset.bytes"]) + sum(tables.values())
