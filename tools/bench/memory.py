@@ -1,8 +1,8 @@
 """Bytes in Redis for what a user leaves there, beside the naive design.
 
 The server's memory before and after a thousand users, without the buffers of its
-clients, but with the tables of keys and of TTLs. What a call leaves beside (in which segment a user
-is: the naive design forgets it) is removed at once.
+clients, but with the tables of keys and of TTLs. What a call leaves beside (in which
+segment a user is: the naive design forgets it) is removed at once.
 """
 
 from collections.abc import Callable, Iterable, Iterator
