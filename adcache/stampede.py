@@ -115,7 +115,9 @@ class ReadThrough:
         """Write a newer copy: call it after the database has the new value.
 
         None says that there is no such record. No load under way can put an
-        older value back. Raises `InvalidValue` before anything is written.
+        older value back. Of several writers at once the last put stands, which
+        need not be the database's last: use `invalidate` then. Raises
+        `InvalidValue` before anything is written.
         """
         body = to_json(value, f"the value of {shown(key)}")
         self._copies.write(key, body)

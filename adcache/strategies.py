@@ -27,10 +27,12 @@ class CacheStrategy(Enum):
     unless the record was written since (so no read puts an old value back). A
     read that begins after a write has returned sees that write or a later one.
     If the program that writes is killed, the database has the write or not; the
-    cache has nothing older than the database, but for the cases named here.
+    cache has nothing older than the database, but for the cases named here. Who
+    writes the database by another way is seen by all after `ttl`.
 
     - CACHE_ASIDE: `put` drops the copy, stores, and lets copies be made again.
-      Two trips. While it runs, reads go to the database.
+      Two trips. While it runs, reads go to the database. Only if it takes longer
+      than `lease` and is then killed can an old copy live, for up to `ttl`.
     - WRITE_THROUGH: the same, but the new value becomes the copy: the next read
       is a hit. Of writes at the same time none becomes the copy, because nobody
       but the database knows the last of them. A store that fails leaves no copy.
@@ -42,7 +44,7 @@ class CacheStrategy(Enum):
       it at once; those who read the database itself see it after the lag. Killed
       callers and writers lose nothing. Redis is the only one that has a queued
       write: it is lost if Redis loses it (run it with appendfsync always, and
-      maxmemory-policy noeviction).
+      maxmemory-policy noeviction). On a cluster all of a kind is on one node.
     """
 
     WRITE_THROUGH = "write_through"
