@@ -244,10 +244,15 @@ def test_a_block_starts_and_stops_it(cache):
 def test_a_callback_may_stop_the_monitor(cache):
     """Called by the sampling thread, stop does not wait for itself."""
     session(cache, "for ever")
-    monitor = CacheMonitor(cache, on_alert=lambda _: monitor.stop_monitoring())
+    answers = []
+    monitor = CacheMonitor(
+        cache, on_alert=lambda _: answers.append(monitor.stop_monitoring())
+    )
     monitor.start_monitoring(0.001)
 
-    assert until(lambda: not monitor.monitoring and not threads_of_monitors())
+    assert until(lambda: answers and not threads_of_monitors())
+    assert not monitor.monitoring
+    assert True is answers[0]
     CacheMonitor(cache).repair_ttls()
 
 
@@ -357,9 +362,10 @@ def test_a_hanging_server_does_not_hold_up_stop(own_server):
     assert took < 0.5  # 0.04, on a machine that has nothing else to do
     assert monitor.start_monitoring(60)  # a new thread, whatever the old one does
     assert until(lambda: monitor.samples)
+    monitor.stop_monitoring()
+    assert until(lambda: not threads_of_monitors())
     assert 1 == len(monitor.samples)
     assert "RedisTimeout" in monitor.samples[0].error
-    assert until(monitor.stop_monitoring)
 
 
 def test_a_program_may_end_while_it_is_watched():
