@@ -290,16 +290,20 @@ def test_a_lease_of_its_own(pacer, clock):
     assert 5000 == pacer.status("tea").reserved
 
 
-def test_many_ended_leases_come_back_in_one_call(pacer, clock, timed_cache):
-    """A reserve that needs the amounts of 130 ended leases is not refused."""
-    store(timed_cache, campaign(budget=0.13))
+@pytest.mark.parametrize("who", ["reserve", "charge"])
+def test_many_ended_leases_come_back_in_one_call(pacer, clock, timed_cache, who):
+    """Who needs the amounts of 130 ended leases is not refused."""
+    store(timed_cache, campaign(budget=0.13, bid_price=130))
     asked = [pacer.ask_reserve("tea", f"r{n}", 1) for n in range(130)]
     assert all(timed_cache.wire.trip(asked))
     assert "budget" == pacer.reserve("tea", "more", 1).reason
     clock.advance(LEASE)
-    assert ("charged", 125_000) == charge(timed_cache, "tea", 125_000)
-    assert pacer.reserve("tea", "all", 5)
-    assert (125_000, 5_000, 0) == money(pacer)
+    if who == "reserve":
+        assert pacer.reserve("tea", "all", 130)
+        assert (0, 130_000, 0) == money(pacer)
+    else:
+        assert ("charged", 130_000) == charge(timed_cache, "tea", 130_000)
+        assert (130_000, 0, 0) == money(pacer)
 
 
 def test_a_call_sweeps_a_batch_only(pacer, clock, timed_cache):
