@@ -7,6 +7,7 @@ from adcache.stats import PerformanceStatsCache
 from tests.conftest import need_binary
 from tools.soak import mixed
 from tools.soak.__main__ import table
+from tools.soak.judge import violations
 from tools.soak.scenarios import SCENARIOS, Outcome
 
 SCALE = mixed.Scale.of(300)
@@ -104,7 +105,7 @@ def test_the_judge_sees_what_is_wrong(make_cache, tamper, violation):
         mixed.prepare(cache, SCALE)
         told = mixed.Worker(cache, 1, SCALE).run(300)
         deed(cache)
-        found.append(mixed.violations(cache, told, SCALE))
+        found.append(violations(cache, told, SCALE))
         cache.redis_client.delete(cache.get_key("campaign", campaign_id="x"))
 
     assert not any(found[0].values())
@@ -120,7 +121,7 @@ def test_a_cap_that_is_passed_is_seen(make_cache):
     for _ in range(SCALE.limit + 1):
         count_twice(cache)
 
-    assert 1 == mixed.violations(cache, told, SCALE)["caps exceeded"]
+    assert 1 == violations(cache, told, SCALE)["caps exceeded"]
 
 
 def test_the_table_says_what_was_checked():
@@ -139,6 +140,8 @@ def test_the_mix_is_hard_enough(make_cache):
     told = mixed.Worker(cache, 1, scale).run(3000)
     rooms = [BudgetPacer(cache).status(name).room for name in mixed.CAMPAIGNS]
     full = [key for key, n in told.items() if key[0] == "cap" and n == scale.limit]
+    served = [n for key, n in told.items() if key[-1] in mixed.SERVED]
 
     assert min(rooms) < 5000
     assert len(full) > 20
+    assert sum(served) > 100

@@ -11,14 +11,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 from adcache import (
+    AdServer,
     BudgetPacer,
-    CacheMonitor,
     CampaignCache,
     CampaignData,
     Cap,
+    Creative,
+    CreativeCache,
     FrequencyCapManager,
     PerformanceStatsCache,
     RealTimeBiddingCache,
@@ -30,10 +33,12 @@ from adcache import (
     connect,
 )
 from adcache.money import to_micros
+from adcache.simulate import sample_request
 
 USERS = [f"user {n}" for n in range(20)]
 CAMPAIGNS = [f"campaign:{n}" for n in range(5)]
 AUCTIONS = [f"auction {n}" for n in range(40)]
+SERVED = [f"served:{n}" for n in range(3)]  # campaigns that the ad server bids for
 
 PATIENCE = 60.0  # seconds until a server is given up
 LARGEST = {("pause ms",)}  # of these the largest of all processes counts
@@ -51,7 +56,7 @@ class Scale(NamedTuple):
     @classmethod
     def of(cls, operations: int) -> "Scale":
         """Choose them for so many operations of all workers together."""
-        pairs = 7 * len(USERS) * len(CAMPAIGNS)
+        pairs = 8 * len(USERS) * len(CAMPAIGNS)
         limit = max(2, operations * 2 // (3 * pairs))
         return cls(limit, max(2, limit * 2 // 3), max(0.01, operations * 0.00002))
 
@@ -85,6 +90,7 @@ class Worker:
         self.stats = PerformanceStatsCache(cache)
         self.profiles = UserProfileCache(cache)
         self.sessions = SessionManager(cache)
+        self.server = AdServer(cache, lease=3600, network=0.001)
         self.number = number
         self.luck = random.Random(number)  # noqa: S311 - repeatable on purpose
         self.report: Report = Counter()
@@ -93,10 +99,11 @@ class Worker:
         """Do so many operations, each of a kind that chance picks."""
         kinds = (
             *(self.cap, self.lease, self.money, self.bid),
-            *(self.event, self.activity, self.session),
+            *(self.event, self.activity, self.session, self.serve),
         )
         for n in range(operations):
             self.luck.choice(kinds)(f"{self.number}-{n}")
+        self._told(self.server.close)  # gives back what was held in vain
         return self.report
 
     def cap(self, name: str) -> None:
@@ -188,6 +195,25 @@ class Worker:
         gone = self._told(lambda: self.sessions.get_session(name)) is None
         self.report["resurrected",] += alive and gone
 
+    def serve(self, name: str) -> None:
+        """A bid request; most bids are billed, some lost, some never heard of."""
+        user = self.luck.choice(USERS)
+        asked = sample_request("mobile_news") | {"id": name, "regs": {"gdpr": 0}}
+        asked |= {"user": {"buyeruid": user}, "tmax": 60_000}
+        response = self.server.handle(asked)
+        for bid in response.seatbid[0].bid if response else []:
+            campaign, fate = str(bid.cid), self.luck.random()
+            if fate < 0.7:
+                price = round(bid.price * self.luck.random(), 6)
+                self._told(partial(self.server.billing, bid.id, price))
+                self.report["thousandths", campaign] += to_micros(price)
+                self.report["confirmed", user, campaign] += 1
+            elif fate < 0.95:
+                self._told(partial(self.server.loss, bid.id))
+            else:
+                self.report["reserved", campaign] += -(-to_micros(bid.price) // 1000)
+                self.report["open", user, campaign] += 1
+
     def _told(self, call: Callable[[], Any]) -> Any:
         return until_told(call, self.report)
 
@@ -195,20 +221,8 @@ class Worker:
 def prepare(cache: RedisAdCache, scale: Scale) -> None:
     """Store the campaigns, users and auctions that all processes share."""
     now = datetime.now(UTC)
-    for name in CAMPAIGNS:
-        CampaignCache(cache).set_campaign(
-            CampaignData(
-                campaign_id=name,
-                advertiser_id="a",
-                budget=scale.budget,
-                spent=0,
-                bid_price=5,
-                targeting={},
-                status="active",
-                start_date=now - timedelta(days=1),
-                end_date=now + timedelta(days=1),
-            )
-        )
+    for name in CAMPAIGNS + SERVED:
+        _store(cache, name, scale, now)
     for name in USERS:
         UserProfileCache(cache).set_user_profile(
             UserProfile(
@@ -222,6 +236,29 @@ def prepare(cache: RedisAdCache, scale: Scale) -> None:
         )
     for name in AUCTIONS:
         RealTimeBiddingCache(cache).create_auction(name, 0.01, ttl=3600)
+
+
+def _store(cache: RedisAdCache, name: str, scale: Scale, now: datetime) -> None:
+    """Store a campaign; the ad server finds those that it shall bid for."""
+    served = name in SERVED
+    campaign = CampaignData(
+        campaign_id=name,
+        advertiser_id="a",
+        budget=scale.budget,
+        spent=0,
+        bid_price=5,
+        targeting={},
+        status="active",
+        start_date=now - timedelta(days=1),
+        end_date=now + timedelta(days=1),
+        caps=[(scale.leased_limit, 36_000)] if served else [],
+        creatives=[name] if served else [],
+    )
+    CampaignCache(cache).set_campaign(campaign, ttl=36_000)
+    if served:
+        box = Creative(name, name, "banner", "<b>ad</b>", w=300, h=250)
+        CreativeCache(cache).set_creative(box, ttl=36_000)
+        CampaignCache(cache).index_campaign_targeting(name, {}, [box])
 
 
 def add_up(reports: Iterable[Report]) -> Report:
@@ -278,93 +315,3 @@ def _work(
     cache = connect(url, namespace=namespace)
     results.put(Worker(cache, number, scale).run(operations))
     cache.close()
-
-
-def violations(cache: RedisAdCache, told: Report, scale: Scale) -> dict[str, int]:
-    """Compare what Redis has with what the processes were told; all should be 0."""
-    found: Counter[str] = Counter()
-    _judge_caps(cache, told, scale, found)
-    _judge_money(cache, told, scale, found)
-    _judge_auctions(cache, told, found)
-    _judge_counts(cache, told, found)
-    names = (
-        *("caps exceeded", "impressions lost or doubled", "budgets overspent"),
-        *("micros lost or doubled", "wrong winners", "events lost or doubled"),
-        *("scores wrong", "sessions resurrected", "keys without TTL"),
-    )
-    found["sessions resurrected"] = told["resurrected",]
-    found["keys without TTL"] = immortal_keys(cache)
-    return {name: found[name] for name in names}
-
-
-def _judge_caps(
-    cache: RedisAdCache, told: Report, scale: Scale, found: Counter[str]
-) -> None:
-    caps = FrequencyCapManager(cache)
-    found["caps exceeded"] += told["over cap",]
-    for user in USERS:
-        for campaign in CAMPAIGNS:
-            served = told["cap", user, campaign]
-            found["caps exceeded"] += served > scale.limit
-            counted = caps.peek(user, campaign, 10**6, 36_000).count
-            found["impressions lost or doubled"] += abs(counted - served)
-            leased = "leased " + campaign
-            kept = told["confirmed", user, leased] + told["open", user, leased]
-            found["caps exceeded"] += kept > scale.leased_limit
-            counted = caps.peek(user, leased, 10**6, 36_000).count
-            found["impressions lost or doubled"] += abs(counted - kept)
-
-
-def _judge_money(
-    cache: RedisAdCache, told: Report, scale: Scale, found: Counter[str]
-) -> None:
-    budget = BudgetPacer(cache)
-    for campaign in CAMPAIGNS:
-        status = budget.status(campaign)
-        if status is None:
-            found["micros lost or doubled"] += told["thousandths", campaign] // 1000
-            continue
-        found["budgets overspent"] += (
-            status.overrun > 0
-            or status.spent + status.reserved > to_micros(scale.budget)
-        )
-        wanted = told["thousandths", campaign] // 1000
-        found["micros lost or doubled"] += abs(status.spent - wanted)
-        found["micros lost or doubled"] += abs(
-            status.reserved - told["reserved", campaign]
-        )
-
-
-def _judge_auctions(cache: RedisAdCache, told: Report, found: Counter[str]) -> None:
-    auctions = RealTimeBiddingCache(cache)
-    for name in AUCTIONS:
-        bids = {key[2]: n for key, n in told.items() if key[:2] == ("bid", name)}
-        won = auctions.close_auction(name)
-        if won is None:
-            found["wrong winners"] += bool(bids)
-            continue
-        rest = [price for who, price in bids.items() if who != won["campaign_id"]]
-        right = (
-            bids[won["campaign_id"]] == max(bids.values())
-            and to_micros(won["winning_bid"]) == max(bids.values()) * 100
-            and to_micros(won["clearing_price"]) == max(rest, default=100) * 100
-        )
-        found["wrong winners"] += not right
-
-
-def _judge_counts(cache: RedisAdCache, told: Report, found: Counter[str]) -> None:
-    stats, profiles = PerformanceStatsCache(cache), UserProfileCache(cache)
-    for campaign in CAMPAIGNS:
-        ids = {key for key in told if key[0] == f"id {campaign}"}
-        summary = stats.get_campaign_summary(campaign, days=2)
-        impressions, cost = int(summary["impressions"]), to_micros(summary["cost"])
-        found["events lost or doubled"] += abs(impressions - len(ids))
-        found["events lost or doubled"] += cost != 1000 * impressions
-    for user, profile in profiles.get_many(USERS).items():
-        wrong = profile is None or profile.behavior_score != told["score", user]
-        found["scores wrong"] += wrong
-
-
-def immortal_keys(cache: RedisAdCache) -> int:
-    """Count keys of the namespace that would live for ever, the durable ones aside."""
-    return len(CacheMonitor(cache).keys_without_ttl(limit=10**6).keys)

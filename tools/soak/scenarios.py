@@ -17,6 +17,7 @@ import redis
 from adcache import RedisAdCache, RedisUnavailable, connect
 from adcache.backends import LocalCluster, LocalServer
 from tools.soak import mixed
+from tools.soak.judge import violations
 from tools.soak.lossy import LossyProxy
 from tools.soak.mixed import Report, Scale, Worker, add_up
 
@@ -190,7 +191,7 @@ def _judge(
     return Outcome(
         name,
         operations,
-        _patiently(lambda: mixed.violations(cache, told, Scale.of(operations))),
+        _patiently(lambda: violations(cache, told, Scale.of(operations))),
         seconds,
         told["unanswered",],
         told["pause ms",] / 1000,
