@@ -12,7 +12,8 @@
 -- returns counted, duplicate, too_old (nothing written) or overflow (undone)
 -- Why a script: of two deliveries of one event, both would find it not yet
 -- counted; and a crash between two metrics would leave a click without its cost.
-local day, hour, reach, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local day, hour, reach = KEYS[1], KEYS[2], KEYS[3]
+local seen = #KEYS > 3 and KEYS[#KEYS]
 local LARGEST = 9007199254740991 -- 2^53 - 1: exact in every reader's numbers
 if tonumber(ARGV[1]) <= 0 then return 'too_old' end
 if seen and not redis.call('SET', seen, '1', 'NX', 'PX', ARGV[3]) then return 'duplicate' end
