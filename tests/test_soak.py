@@ -2,15 +2,15 @@
 
 import pytest
 
-from adcache import BudgetPacer, FrequencyCapManager
+from adcache import BudgetPacer, FrequencyCapManager, UserProfileCache
 from adcache.stats import PerformanceStatsCache
 from tests.conftest import need_binary
-from tools.soak import mixed
+from tools.soak import mixed, stage
 from tools.soak.__main__ import table
 from tools.soak.judge import violations
 from tools.soak.scenarios import SCENARIOS, Outcome
 
-SCALE = mixed.Scale.of(300)
+SCALE = stage.Scale.of(300)
 NAMES = (
     *("caps exceeded", "impressions lost or doubled", "budgets overspent"),
     *("micros lost or doubled", "wrong winners", "events lost or doubled"),
@@ -41,26 +41,26 @@ def test_the_platform_survives(name):
 
 def move_money(cache):
     """Make one micro disappear."""
-    key = cache.get_key("campaign_spend", campaign_id=mixed.CAMPAIGNS[0])
+    key = cache.get_key("campaign_spend", campaign_id=stage.CAMPAIGNS[0])
     cache.redis_client.hincrby(key, "spent", -1)
 
 
 def pass_the_budget(cache):
     """Spend more than there is, behind the scripts' back."""
-    key = cache.get_key("campaign_spend", campaign_id=mixed.CAMPAIGNS[0])
+    key = cache.get_key("campaign_spend", campaign_id=stage.CAMPAIGNS[0])
     cache.redis_client.hincrby(key, "spent", 3_000_000)
 
 
 def count_twice(cache):
     """Count an impression that nobody was told of."""
     FrequencyCapManager(cache).check_frequency_cap(
-        mixed.USERS[0], mixed.CAMPAIGNS[0], 10**6, 36_000
+        stage.USERS[0], stage.CAMPAIGNS[0], 10**6, 36_000
     )
 
 
 def drop_a_bid(cache):
     """Let an auction forget its best bid."""
-    for name in mixed.AUCTIONS:
+    for name in stage.AUCTIONS:
         key = cache.get_key("real_time_bid", auction_id=name)
         if cache.redis_client.hget(key, "campaign"):
             cache.redis_client.hset(key, mapping={"price": 1, "clearing": 1})
@@ -69,15 +69,13 @@ def drop_a_bid(cache):
 def count_an_event_twice(cache):
     """Count an event without its id."""
     PerformanceStatsCache(cache).record_event(
-        mixed.CAMPAIGNS[0], {"impressions": 1, "cost": 0.001}
+        stage.CAMPAIGNS[0], {"impressions": 1, "cost": 0.001}
     )
 
 
 def change_a_score(cache):
     """Add a point that nobody asked for."""
-    mixed.UserProfileCache(cache).update_user_activity(
-        mixed.USERS[0], {"score_delta": 1}
-    )
+    UserProfileCache(cache).update_user_activity(stage.USERS[0], {"score_delta": 1})
 
 
 def forget_a_ttl(cache):
@@ -102,7 +100,7 @@ def test_the_judge_sees_what_is_wrong(make_cache, tamper, violation):
     found = []
     for deed in (lambda cache: None, tamper):
         cache = make_cache("fakeredis")
-        mixed.prepare(cache, SCALE)
+        stage.prepare(cache, SCALE)
         told = mixed.Worker(cache, 1, SCALE).run(300)
         deed(cache)
         found.append(violations(cache, told, SCALE))
@@ -115,9 +113,9 @@ def test_the_judge_sees_what_is_wrong(make_cache, tamper, violation):
 def test_a_cap_that_is_passed_is_seen(make_cache):
     """More impressions than a cap allows are violations, even if all agree on them."""
     cache = make_cache("fakeredis")
-    mixed.prepare(cache, SCALE)
+    stage.prepare(cache, SCALE)
     told = mixed.Report()
-    told["cap", mixed.USERS[0], mixed.CAMPAIGNS[0]] = SCALE.limit + 1
+    told["cap", stage.USERS[0], stage.CAMPAIGNS[0]] = SCALE.limit + 1
     for _ in range(SCALE.limit + 1):
         count_twice(cache)
 
@@ -135,12 +133,12 @@ def test_the_table_says_what_was_checked():
 def test_the_mix_is_hard_enough(make_cache):
     """Budgets run dry and caps fill up during a run, or nothing would be proved."""
     cache = make_cache("fakeredis")
-    scale = mixed.Scale.of(3000)
-    mixed.prepare(cache, scale)
+    scale = stage.Scale.of(3000)
+    stage.prepare(cache, scale)
     told = mixed.Worker(cache, 1, scale).run(3000)
-    rooms = [BudgetPacer(cache).status(name).room for name in mixed.CAMPAIGNS]
+    rooms = [BudgetPacer(cache).status(name).room for name in stage.CAMPAIGNS]
     full = [key for key, n in told.items() if key[0] == "cap" and n == scale.limit]
-    served = [n for key, n in told.items() if key[-1] in mixed.SERVED]
+    served = [n for key, n in told.items() if key[-1] in stage.SERVED]
 
     assert min(rooms) < 5000
     assert len(full) > 20

@@ -12,7 +12,8 @@ from adcache import (
     UserProfileCache,
 )
 from adcache.money import to_micros
-from tools.soak.mixed import AUCTIONS, CAMPAIGNS, SERVED, USERS, Report, Scale
+from tools.soak.mixed import Report
+from tools.soak.stage import AUCTIONS, CAMPAIGNS, SERVED, USERS, Scale
 
 
 def violations(cache: RedisAdCache, told: Report, scale: Scale) -> dict[str, int]:

@@ -19,7 +19,8 @@ from adcache.backends import LocalCluster, LocalServer
 from tools.soak import mixed
 from tools.soak.judge import violations
 from tools.soak.lossy import LossyProxy
-from tools.soak.mixed import Report, Scale, Worker, add_up
+from tools.soak.mixed import Report, Worker, add_up
+from tools.soak.stage import Scale, prepare
 
 NAMESPACE = "soak"
 NONE = {"calls": 0}
@@ -94,7 +95,7 @@ def one_cache_for_threads(workers: int, each: int) -> Outcome:
     with LocalServer() as server:
         cache = connect(server.url, namespace=NAMESPACE)
         scale = Scale.of(workers * each)
-        mixed.prepare(cache, scale)
+        prepare(cache, scale)
         reports: list[Report] = []
         threads = [
             threading.Thread(
@@ -116,7 +117,7 @@ def forks(workers: int, each: int) -> Outcome:
     with LocalServer() as server:
         cache = connect(server.url, namespace=NAMESPACE)
         scale = Scale.of(workers * each)
-        mixed.prepare(cache, scale)
+        prepare(cache, scale)
         started, reports = time.monotonic(), []
         pipes = [_fork(cache, number, each, scale) for number in range(1, workers)]
         reports.append(Worker(cache, 0, scale).run(each))
@@ -178,7 +179,7 @@ def _run(
     """Run the workers on `url`, and judge by what stands at `direct`."""
     judge = connect(direct or url, namespace=NAMESPACE)
     scale = Scale.of(workers * each)
-    _patiently(lambda: mixed.prepare(judge, scale))
+    _patiently(lambda: prepare(judge, scale))
     started = time.monotonic()
     told = mixed.run(url, NAMESPACE, workers, each, scale, offset)
     return _judge(name, judge, told, workers * each, started)
