@@ -10,6 +10,7 @@ count only while the last answered ping is younger than `TRUSTED` seconds. A
 server that hangs, dies or is cut off empties the near cache within that time.
 """
 
+import contextlib
 import os
 import threading
 import time
@@ -136,6 +137,7 @@ class NearCache:
                 return self._say(f"off: Redis refused CLIENT TRACKING ({error})")
             except LOST:
                 self._say("lost")
+                _look_around(self.cache.redis_client)
             finally:
                 self._trusted_until = 0.0
                 for line in lines:
@@ -229,6 +231,13 @@ class _Line:
 def _ask(connection: Any, *command: Any) -> Any:
     connection.send_command(*command, check_health=False)
     return connection.read_response()
+
+
+def _look_around(client: Any) -> None:
+    """Let a cluster's client find out who the primaries are by now."""
+    if isinstance(client, RedisCluster):
+        with contextlib.suppress(*LOST):
+            client.nodes_manager.initialize()
 
 
 def _nodes(client: Any) -> dict[str, Any]:

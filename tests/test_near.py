@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from adcache import connect
+from adcache import AdCacheError, connect
+from adcache.backends import LocalCluster
 from adcache.near import TRUSTED, NearCache
+from tests.conftest import need_binary
 
 
 def until(condition: Callable[[], object], seconds: float = 5.0) -> float:
@@ -187,3 +189,26 @@ def test_close_ends_the_thread_at_once(own_server):
 
     assert time.monotonic() - started < 1.0
     assert not thread.is_alive()
+
+
+def test_a_failover_is_survived():
+    """When a primary dies the near cache listens to its successor."""
+    with LocalCluster(need_binary("cluster"), primaries=3, replicas=1) as cluster:
+        cache = connect(cluster.url)
+        near = NearCache(cache, "targeting:")
+        assert near.wait_until_on()
+        tag, key = keep(near, "tea")
+        cluster.primaries[2].stop()
+        until(lambda: near.get(tag) is None)
+        until(lambda: near.put(tag, "entry", near.ticket()), seconds=30)
+        until(lambda: _written(cache, key), seconds=30)
+        until(lambda: near.get(tag) is None)
+        near.close()
+
+
+def _written(cache, key) -> bool:
+    try:
+        cache.wire.execute("SET", key, time.monotonic_ns(), "PX", 60_000)
+    except AdCacheError:
+        return False
+    return True
