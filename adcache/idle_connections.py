@@ -1,7 +1,6 @@
 """Connections that wait for their next command, shared by all threads.
 
-They are redis-py's `Connection` objects: it knows TLS, passwords, sockets and
-Sentinel. Kept here is only which of them are free, and how many there may be.
+Kept here is only which `Channel`s are free, and how many there may be.
 """
 
 import os
@@ -14,6 +13,8 @@ from typing import Any
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from adcache.channel import Channel
 
 NO_RETRY = Retry(NoBackoff(), 0)
 
@@ -35,7 +36,7 @@ class IdleConnections:
         self._timeout = timeout
         self._forget()
 
-    def borrow(self) -> Any:
+    def borrow(self) -> Channel:
         """Take a connection that nobody else uses; it may still be unconnected.
 
         Raises redis-py's ConnectionError when all stay busy.
@@ -45,16 +46,15 @@ class IdleConnections:
         try:
             connection = self._idle.pop()
         except IndexError:
-            connection = self._open_or_wait()
-        if connection.is_connected:
-            try:
-                if connection.can_read(0):  # nothing was asked: not ours to read
-                    connection.disconnect()
-            except redis.ConnectionError:
-                connection.disconnect()  # the server hung up while we were idle
+            return self._open_or_wait()
+        try:
+            if connection.disturbed():
+                connection.disconnect()  # nothing was asked: not ours to read
+        except redis.ConnectionError:
+            connection.disconnect()  # the server hung up while we were idle
         return connection
 
-    def give_back(self, connection: Any) -> None:
+    def give_back(self, connection: Channel) -> None:
         """Let the next caller have it."""
         self._idle.append(connection)
 
@@ -63,13 +63,13 @@ class IdleConnections:
         while self._idle:
             self._idle.pop().disconnect()
 
-    def _open_or_wait(self) -> Any:
+    def _open_or_wait(self) -> Channel:
         """Open one more connection, or wait until another thread returns one."""
         deadline = time.monotonic() + self._timeout
         while True:
             with self._lock:
                 if len(self._made) < self._limit:
-                    connection = new_connection(self._pool, self._timeout)
+                    connection = Channel(new_connection(self._pool, self._timeout))
                     self._made.add(connection)
                     return connection
             try:
@@ -85,6 +85,6 @@ class IdleConnections:
     def _forget(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._idle: deque[Any] = deque()
+        self._idle: deque[Channel] = deque()
         # Weak: a connection that an interrupt tore out of a call frees its place.
-        self._made: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._made: weakref.WeakSet[Channel] = weakref.WeakSet()

@@ -6,8 +6,8 @@ network in `Wire.trip`.
 
 redis-py's `execute_command` takes a connection from its pool, wraps the call
 in retry and telemetry layers and gives the connection back: two thirds of the
-time of a call on loopback. `Wire` uses connections of its own and does only
-what is needed. It never repeats a command on its own, because nobody can know
+time of a call on loopback. `Wire` uses connections of its own (`Channel`) and
+does only what is needed. It never repeats a command on its own, because nobody can know
 whether a lost reply means a lost command.
 """
 
@@ -19,7 +19,6 @@ import redis
 from hiredis import pack_command
 from redis.exceptions import (
     NoScriptError,
-    ReadOnlyError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -206,46 +205,27 @@ class Wire:
         if not self._plain:
             reply = self._client.execute_command(*command, **_options(command))
             return _as_text(reply) if self._bytes else reply
+        (reply,) = self._exchange(pack_command(command), 1)
+        if isinstance(reply, ResponseError):
+            raise reply
+        return reply
+
+    def _send_all(self, commands: list[Command]) -> list[Any]:
+        if not self._plain:
+            return self._through_client(commands)
+        packed = b"".join([pack_command(command) for command in commands])
+        return self._exchange(packed, len(commands))
+
+    def _exchange(self, packed: bytes, count: int) -> list[Any]:
+        """Use one connection; it is given back in step, or without a line."""
         connection = self._connections.borrow()
         try:
-            if not connection.is_connected:
-                connection.connect()  # a Sentinel's looks its server up in here
-            connection.send_packed_command([pack_command(command)], check_health=False)
-            return connection.read_response()
-        except ReadOnlyError:
-            connection.disconnect()  # a replica by now: look the primary up again
-            raise
-        except ResponseError:
-            raise  # a reply like any other: the connection stays usable
+            return connection.exchange(packed, count)
         except BaseException:
             connection.disconnect()  # a late reply must not answer the next call
             raise
         finally:
             self._connections.give_back(connection)
-
-    def _send_all(self, commands: list[Command]) -> list[Any]:
-        if not self._plain:
-            return self._through_client(commands)
-        connection = self._connections.borrow()
-        replies: list[Any] = []
-        try:
-            if not connection.is_connected:
-                connection.connect()
-            packed = b"".join([pack_command(command) for command in commands])
-            connection.send_packed_command([packed], check_health=False)
-            for _ in commands:
-                try:
-                    replies.append(connection.read_response())
-                except ResponseError as error:
-                    replies.append(error)
-        except BaseException:
-            connection.disconnect()
-            raise
-        finally:
-            self._connections.give_back(connection)
-        if any(isinstance(reply, ReadOnlyError) for reply in replies):
-            connection.disconnect()
-        return replies
 
     def _through_client(self, commands: list[Command]) -> list[Any]:
         """The fake and the cluster have pipelines of their own."""
