@@ -1,6 +1,9 @@
 """The names, parameters and results that users of a Redis ad cache write by heart."""
 
+import ast
 import inspect
+import subprocess
+import sys
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -190,3 +193,36 @@ def test_a_cache_is_made_from_host_port_and_config(own_server):
     assert cache.pool is cache.redis_client.connection_pool
     assert {"user_profile", "campaign", "user_session"} < set(cache.key_patterns)
     assert "frequency_cap" in cache.lua_scripts
+
+
+def test_a_name_is_imported_when_it_is_used():
+    """Importing the package loads what everybody needs; the rest comes by its name."""
+    program = (
+        "import sys, adcache; early = set(sys.modules);"
+        "adcache.AdServer;"
+        "print('adcache.adserver' in early, 'adcache.adserver' in sys.modules)"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert "False True" == printed.strip()
+    assert set(adcache.__all__) == set(dir(adcache))
+    with pytest.raises(AttributeError, match="no attribute 'AdSever'"):
+        _ = adcache.AdSever
+
+
+def test_readers_and_type_checkers_see_the_same_names():
+    """The list of homes agrees with the imports that type checkers read."""
+    source = ast.parse(inspect.getsource(adcache))
+    (block,) = [node for node in source.body if isinstance(node, ast.If)]
+    seen = {
+        alias.name: node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+    assert seen == {
+        name: f"adcache.{home}" for name, home in adcache._MODULE_OF.items()
+    }
