@@ -17,6 +17,8 @@ Work = Callable[[threading.Event], object]
 class Sampler:
     """Calls `work(stopped)` at once and then every interval, in one thread."""
 
+    _thread: threading.Thread | None
+
     def __init__(self, work: Work) -> None:
         self._work = work
         self._forget()
@@ -69,5 +71,5 @@ class Sampler:
         """A new process: the lock may have been held when it was forked."""
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread = None
         self._stopped = threading.Event()

@@ -8,6 +8,7 @@ stands beside it. On a cluster every primary is asked.
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -148,9 +149,8 @@ def slow_log(cache: RedisAdCache, count: int) -> list[SlowCall] | None:
     """Return the newest entries of each primary's slow log, the slowest first."""
     client, found = cache.redis_client, []
     for node in primaries(cache):
-        entries, why = if_allowed(
-            cache, lambda node=node: client.slowlog_get(count, **node.options)
-        )
+        ask = partial(client.slowlog_get, count, **node.options)
+        entries, why = if_allowed(cache, ask)
         if why:
             return None
         found += [

@@ -113,7 +113,7 @@ class Search:
         self, looks: list[tuple[str, str, Command]]
     ) -> Iterator[tuple[str, Command]]:
         """Read the values; yield what removes those that are the user's alone."""
-        questions = [
+        questions: list[Question[Any]] = [
             Question(look, safe=True, component="privacy") for *_, look in looks
         ]
         answers = self.cache.wire.trip(questions, keep_errors=True)

@@ -341,9 +341,7 @@ def test_lost_replies_are_repeated_without_harm(own_server):
 
     assert (1, 2) == (count(seen, "c"), count(seen, "d"))
     key = cache.get_key("frequency_cap", user_id="u")
-    assert {"c:60", "d~leases"} == set(
-        connect(own_server.url).redis_client.hkeys(key)
-    )
+    assert {"c:60", "d~leases"} == set(connect(own_server.url).redis_client.hkeys(key))
     proxy.close()
 
 
