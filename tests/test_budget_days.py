@@ -302,10 +302,39 @@ def lua(url, body, *args):
 
 NUMBER = """
 local n = {} for i, word in ipairs(ARGV) do n[i] = tonumber(word) end
-local campaign = { offsets = numbers_of(ARGV[1]), curve = ARGV[2], kind = ARGV[2]:match('^%S+'),
-  start_ms = n[3], end_ms = n[4], bid = 5000000 }
+local campaign = { offsets = numbers_of(ARGV[1]), curve = ARGV[2],
+  kind = ARGV[2]:match('^%S+'), start_ms = n[3], end_ms = n[4], bid = 5000000 }
 local account = { daily = n[5] }
 """
+
+
+@LUA
+@given(
+    b=st.sampled_from([3, 1000, 10**6, DAY_MS]) | st.integers(1, DAY_MS),
+    share=st.floats(0, 1),
+    rest=st.sampled_from([0, 1, -1]),
+)
+def test_lua_divides_exactly(redis_url, b, share, rest):
+    """Quotient and remainder, just below, at and above each multiple, up to 2**53."""
+    a = max(0, int(MAX * share) // b * b + rest)
+    body = """local q, r = divide(tonumber(ARGV[1]), tonumber(ARGV[2]))
+    return { text(q), text(r) }"""
+
+    assert divmod(a, b) == lua(redis_url, body, a, b)
+
+
+@pytest.mark.parametrize("zone", ["America/Havana", "Asia/Beirut", "Africa/Cairo"])
+def test_lua_and_python_start_a_day_alike(redis_url, zone):
+    """Also where clocks leap at midnight, on each day of four years."""
+    offsets, first, last = offsets_of(zone), FIRST_MS // DAY_MS, LAST_MS // DAY_MS
+    body = """local starts = {}
+    for day = tonumber(ARGV[2]), tonumber(ARGV[3]) do
+      starts[#starts + 1] = text(day_start(numbers_of(ARGV[1]), day))
+    end
+    return starts"""
+    wanted = [day_start(offsets, day) for day in range(first, last + 1)]
+
+    assert wanted == list(lua(redis_url, body, offsets, first, last))
 
 
 @pytest.mark.parametrize("kind", ["asap", "even", "front_loaded", "token_bucket"])
@@ -327,7 +356,8 @@ def test_lua_and_python_allow_the_same(
     body = (
         NUMBER
         + """
-    return { text(day_at(campaign.offsets, n[6])), text(day_start(campaign.offsets, n[7])),
+    local offsets = campaign.offsets
+    return { text(day_at(offsets, n[6])), text(day_start(offsets, n[7])),
       text(day_allowance(campaign, n[5], n[7], n[6])),
       text(day_budget(campaign, n[5], n[7])) }"""
     )

@@ -2,10 +2,10 @@
 -- Whole numbers below 2^53 throughout.
 local DAY = 86400000
 
--- Quotient and remainder; a / b alone may round up to the next whole number.
+-- Quotient and remainder; for whole numbers below 2^53 doubles round no quotient up.
 local function divide(a, b)
-  local rest = math.fmod(a, b)
-  return (a - rest) / b, rest
+  local whole = math.floor(a / b)
+  return whole, a - whole * b
 end
 
 -- The n-th part in d of an amount, rounded down; 0 <= n <= d.
