@@ -100,8 +100,13 @@ class RealTimeBiddingCache:
     ) -> list[BidResult]:
         """Submit (campaign, CPM) pairs in order, in one round trip."""
         args: list[str | int] = []
-        for campaign_id, bid_price in bids:
-            args += _bid_args(campaign_id, bid_price, None, None)
+        for pair in bids if isinstance(bids, Iterable) else [bids]:
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise InvalidValue(
+                    "bids must be (campaign_id, bid_price) pairs such as "
+                    f"[('tea', 2.50)], got {shown(pair)}"
+                )
+            args += _bid_args(*pair, None, None)
         return self._bid(auction_id, args)
 
     def get_auction_winner(self, auction_id: str) -> dict[str, Any] | None:
@@ -144,7 +149,11 @@ class RealTimeBiddingCache:
 
 def _deal_terms(deals: Iterable[AuctionDeal]) -> list[str | int]:
     terms: list[str | int] = []
-    for deal in deals:
+    for deal in deals if isinstance(deals, Iterable) else [deals]:
+        if not isinstance(deal, AuctionDeal):
+            raise InvalidValue(
+                f"deals must be a list of AuctionDeal, got {shown(deal)}"
+            )
         if encode_id(deal.id, "deal id") in terms[::3]:
             raise InvalidValue(f"deal id {deal.id!r} must not come twice")
         if type(deal.at) is not int or deal.at not in (

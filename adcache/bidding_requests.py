@@ -14,6 +14,7 @@ from adcache.bid_results import Claim
 from adcache.clock import Seconds, to_ms
 from adcache.connection import RedisAdCache
 from adcache.errors import InvalidValue, shown
+from adcache.keys import encode_id
 from adcache.openrtb import (
     BidRequest,
     BidResponse,
@@ -68,10 +69,11 @@ class BidRequestCache:
     ) -> Question[Claim]:
         """Prepare `claim_bid_request` for a trip that carries more questions."""
         request = _decoded(request)
+        owner = secrets.token_hex(8) if claim_id is None else claim_id
         return self._claim.question(
             _claim,
             request=self._key("bid_request", request.id, exchange),
-            owner=claim_id or secrets.token_hex(8),
+            owner=encode_id(owner, "claim_id"),
             ttl_ms=to_ms(ttl),
             body=encode_bid_request(request),
             safe=True,
@@ -106,6 +108,10 @@ class BidRequestCache:
     ) -> Question[BidResponse | None]:
         """Prepare `answer_bid_request` for a trip that carries more questions."""
         request = _decoded(request)
+        if not isinstance(response, BidResponse | None):
+            raise InvalidValue(
+                f"response must be a BidResponse or None, got {shown(response)}"
+            )
         if response is not None and response.id != request.id:
             raise InvalidValue(
                 f"the response's id must be the request's {shown(request.id)}, "
@@ -150,8 +156,14 @@ class BidRequestCache:
         False when the claim is over: there is no duplicate left to answer. The
         response is not checked again.
         """
+        if not isinstance(response, BidResponse):
+            raise InvalidValue(f"response must be a BidResponse, got {shown(response)}")
         key = self._key("bid_answer", response.id, exchange)
-        command = ("SET", key, msgspec.json.encode(response), "XX", "KEEPTTL")
+        try:
+            body = msgspec.json.encode(response)
+        except UnicodeEncodeError as error:  # half a surrogate pair, out of a dict
+            raise InvalidValue(f"response is not Unicode: {error}") from None
+        command = ("SET", key, body, "XX", "KEEPTTL")
         return Question(command, bool, True, "bidding")
 
     def get_bid_request(

@@ -11,10 +11,13 @@ from adcache.clock import Seconds, to_ms
 from adcache.connection import RedisAdCache
 from adcache.errors import InvalidValue, shown
 from adcache.frequency_caps import (
+    Campaigns,
     Cap,
     CapDecision,
     Confirmation,
     LeaseDecision,
+    all_with,
+    only,
     refuse_bad_limit,
     window_field,
 )
@@ -24,7 +27,6 @@ from adcache.keys import encode_id
 from adcache.wire import Question
 
 __all__ = ["ALGORITHMS", "Cap", "CapDecision", "FrequencyCapManager"]
-Campaigns = Mapping[str, Sequence[Cap]]  # ids, and the caps of each
 
 
 class FrequencyCapManager:
@@ -51,7 +53,7 @@ class FrequencyCapManager:
         *,
         notice_horizon: Seconds = NOTICE_HORIZON,
     ) -> None:
-        if algorithm not in ALGORITHMS:
+        if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
             known = ", ".join(ALGORITHMS)
             raise InvalidValue(
                 f"algorithm must be one of {known}, got {shown(algorithm)}"
@@ -84,7 +86,7 @@ class FrequencyCapManager:
         """
         if self.algorithm == "fixed" and caps is None and impression_id is None:
             return self._count_one(user_id, campaign_id, limit, window)
-        wanted = {campaign_id: (Cap(limit, window),) if caps is None else caps}
+        wanted = only(campaign_id, (Cap(limit, window),) if caps is None else caps)
         return self._ask(user_id, wanted, impression_id)[campaign_id]
 
     def check_many(
@@ -107,7 +109,7 @@ class FrequencyCapManager:
         caps: Sequence[Cap] | None = None,
     ) -> CapDecision:
         """Say what `check_frequency_cap` would answer, and count nothing."""
-        wanted = {campaign_id: (Cap(limit, window),) if caps is None else caps}
+        wanted = only(campaign_id, (Cap(limit, window),) if caps is None else caps)
         return self._ask(user_id, wanted, None, look=True)[campaign_id]
 
     def peek_many(
@@ -122,10 +124,8 @@ class FrequencyCapManager:
         A mapping gives each campaign caps of its own; otherwise `limit` and
         `window` hold for all.
         """
-        if isinstance(campaigns, str):
-            raise InvalidValue(f"campaigns must be several ids, got {campaigns!r}")
         if not isinstance(campaigns, Mapping):
-            campaigns = dict.fromkeys(campaigns, (Cap(limit, window),))
+            campaigns = all_with(campaigns, Cap(limit, window))
         return self._ask(user_id, campaigns, None, look=True)
 
     def ask_peek(

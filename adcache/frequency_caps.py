@@ -3,12 +3,13 @@
 Every answer is true or false in an ``if``, and says why.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from adcache.clock import Seconds, to_ms
 from adcache.errors import InvalidValue, shown
+from adcache.keys import encode_id
 
 MAX_LIMIT = 1_000_000
 
@@ -22,6 +23,9 @@ class Cap(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         refuse_bad_limit(self.limit)
         to_ms(self.window, "window")
+
+
+Campaigns = Mapping[str, Sequence[Cap]]  # ids, and the caps of each
 
 
 class CapDecision(msgspec.Struct, frozen=True):
@@ -95,6 +99,32 @@ def window_field(campaign: str, window_ms: int) -> str:
     return f"{campaign}:{window_ms / 1000:.14g}"
 
 
+def listed(campaigns: Campaigns) -> Iterable[tuple[str, Sequence[Cap]]]:
+    """Pairs of a campaign's id and its caps; raises `InvalidValue` for no mapping."""
+    if not isinstance(campaigns, Mapping):
+        raise InvalidValue(
+            "campaigns must be a mapping such as {'tea': [Cap(3, 3600)]}, "
+            f"got {shown(campaigns)}"
+        )
+    return campaigns.items()
+
+
+def only(campaign_id: str, caps: Sequence[Cap]) -> Campaigns:
+    """Name one campaign and its caps, once the id is known to be one."""
+    encode_id(campaign_id, "campaign_id")
+    return {campaign_id: caps}
+
+
+def all_with(campaigns: Iterable[str], cap: Cap) -> Campaigns:
+    """Give several campaigns the same cap."""
+    if isinstance(campaigns, str) or not isinstance(campaigns, Iterable):
+        raise InvalidValue(f"campaigns must be several ids, got {shown(campaigns)}")
+    ids = list(campaigns)
+    for campaign_id in ids:
+        encode_id(campaign_id, "campaign_id")
+    return dict.fromkeys(ids, (cap,))
+
+
 def valid_caps(campaign_id: str, wanted: Iterable[Cap]) -> Sequence[Cap]:
     """At least one `Cap`, and of several with one window the strictest."""
     caps = tuple(wanted) if isinstance(wanted, Iterable) else ()
@@ -102,7 +132,7 @@ def valid_caps(campaign_id: str, wanted: Iterable[Cap]) -> Sequence[Cap]:
         return caps
     if not caps or not all(isinstance(cap, Cap) for cap in caps):
         raise InvalidValue(
-            f"caps of campaign {campaign_id!r} must be a list such as "
+            f"caps of campaign {shown(campaign_id)} must be a list such as "
             f"[Cap(3, 3600)], got {shown(wanted)}"
         )
     return _strictest(caps) if len(caps) > 1 else caps

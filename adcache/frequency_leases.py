@@ -6,7 +6,7 @@ free. An open lease takes a place in every window of its campaign, for all who
 ask. It is confirmed at billing, given back on loss, or ends by itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from adcache.frequency_caps import (
     Confirmation,
     LeaseDecision,
     decision,
+    listed,
     valid_caps,
 )
 from adcache.keys import encode_id
@@ -54,7 +55,7 @@ class CapLeases:
         ttl: Seconds,
     ) -> Question[dict[str, LeaseDecision]]:
         """Each campaign is a choice of its own, with one campaign to choose."""
-        asked = [(name, valid_caps(name, caps)) for name, caps in campaigns.items()]
+        asked = [(name, valid_caps(name, caps)) for name, caps in listed(campaigns)]
         choices = [[each] for each in asked]
         read = partial(_decisions, asked)
         return self._ask(user_id, choices, lease_id, ttl, read)
@@ -67,6 +68,10 @@ class CapLeases:
         ttl: Seconds,
     ) -> Question[list[str | None]]:
         """A choice without campaigns is not asked, and answered with None."""
+        if isinstance(choices, str) or not isinstance(choices, Iterable):
+            raise InvalidValue(
+                f"choices must be a list of choices, got {shown(choices)}"
+            )
         asked = [_valid_choice(choice) for choice in choices]
         full = [choice for choice in asked if choice]
         read = partial(_chosen, asked)
@@ -154,7 +159,7 @@ def caps_as_words(caps: Sequence[Cap]) -> list[int]:
 def _valid_choice(choice: Choice) -> list[tuple[str, Sequence[Cap]]]:
     """Campaigns with their caps, which may be none."""
     valid = []
-    for pair in choice:
+    for pair in choice if isinstance(choice, Iterable) else [choice]:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise InvalidValue(
                 "a choice must be a list such as [('tea', [Cap(3, 3600)])], "

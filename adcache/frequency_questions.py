@@ -5,7 +5,14 @@ from functools import partial
 
 from adcache.clock import to_ms
 from adcache.connection import RedisAdCache
-from adcache.frequency_caps import Cap, CapDecision, decision, valid_caps, window_field
+from adcache.frequency_caps import (
+    Cap,
+    CapDecision,
+    decision,
+    listed,
+    valid_caps,
+    window_field,
+)
 from adcache.keys import encode_id
 from adcache.wire import Question
 
@@ -36,7 +43,7 @@ class CapQuestions:
         """Check each campaign on its own; with `look` nothing is counted."""
         args: list[str | int] = []
         asked: list[tuple[str, Sequence[Cap]]] = []
-        for campaign_id, wanted in campaigns.items():
+        for campaign_id, wanted in listed(campaigns):
             campaign = encode_id(campaign_id, "campaign_id")
             caps = valid_caps(campaign_id, wanted)
             args.append(len(caps))

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from adcache.clock import to_ms
 from adcache.errors import InvalidValue, shown
-from adcache.money import Money, from_micros, to_micros
+from adcache.money import MAX_MICROS, Money, from_micros, to_micros
 
 PACINGS = ("asap", "even", "front_loaded", "token_bucket")
 FORMATS = ("banner", "video", "audio", "native")  # the objects an OpenRTB imp may have
@@ -170,7 +170,7 @@ class Creative:
 
 def _text(value: object, name: str) -> str:
     if not isinstance(value, str) or not value:
-        raise InvalidValue(f"{name} must be text and not empty, got {value!r}")
+        raise InvalidValue(f"{name} must be text and not empty, got {shown(value)}")
     return value
 
 
@@ -183,24 +183,28 @@ def _texts(values: object, name: str) -> list[str]:
 
 def _record(value: object, name: str) -> dict[str, Any]:
     if not isinstance(value, dict) or not all(isinstance(k, str) for k in value):
-        raise InvalidValue(f"{name} must be a dict with text for keys, got {value!r}")
+        raise InvalidValue(
+            f"{name} must be a dict with text for keys, got {shown(value)}"
+        )
     return dict(value)
 
 
 def _finite(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidValue(f"{name} must be a number, got {value!r}")
+        raise InvalidValue(f"{name} must be a number, got {shown(value)}")
     if not abs(value) < math.inf:  # False for NaN too
-        raise InvalidValue(f"{name} must be finite, got {value!r}")
+        raise InvalidValue(f"{name} must be finite, got {shown(value)}")
     try:
         return float(value)
     except OverflowError:
-        raise InvalidValue(f"{name} must fit a float, got {value!r}") from None
+        raise InvalidValue(f"{name} must fit a float, got {shown(value)}") from None
 
 
 def _whole(value: object, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidValue(f"{name} must be a whole number >= 0, got {shown(value)}")
+    if type(value) is not int or not 0 <= value <= MAX_MICROS:
+        raise InvalidValue(
+            f"{name} must be a whole number from 0 to 2**53 - 1, got {shown(value)}"
+        )
     return value
 
 
@@ -214,7 +218,9 @@ def _caps(pairs: object) -> list[tuple[int, float]]:
             raise InvalidValue(f"caps must be {example}, got {shown(pair)}")
         limit = _whole(pair[0], "the limit of a cap")
         if limit > MAX_CAP:
-            raise InvalidValue(f"a cap's limit is at most {MAX_CAP:,}, got {limit!r}")
+            raise InvalidValue(
+                f"a cap's limit is at most {MAX_CAP:,}, got {shown(limit)}"
+            )
         caps.append((limit, to_ms(pair[1], "the window of a cap") / 1000))
     return caps
 
@@ -235,8 +241,8 @@ def _money(amount: Money, name: str) -> float:
 def _utc(moment: object, name: str) -> datetime:
     if not isinstance(moment, datetime):
         cure = "a datetime such as datetime.now(UTC)"
-        raise InvalidValue(f"{name} must be {cure}, got {moment!r}")
+        raise InvalidValue(f"{name} must be {cure}, got {shown(moment)}")
     try:
         return moment.astimezone(UTC)
     except (OverflowError, OSError, ValueError):
-        raise InvalidValue(f"{name} is out of range in UTC: {moment!r}") from None
+        raise InvalidValue(f"{name} is out of range in UTC: {shown(moment)}") from None

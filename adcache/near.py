@@ -21,6 +21,7 @@ import redis
 from redis.cluster import RedisCluster
 from redis.exceptions import RedisClusterException, ResponseError
 
+from adcache.clock import to_ms
 from adcache.connection import RedisAdCache
 from adcache.idle_connections import new_connection
 
@@ -86,8 +87,8 @@ class NearCache:
 
     def wait_until_on(self, seconds: float = 5.0) -> bool:
         """Start listening and wait until entries are kept; False when they are not."""
+        deadline = time.monotonic() + to_ms(seconds, "seconds") / 1000
         self._alive()
-        deadline = time.monotonic() + seconds
         while self.state in ("starting", "lost") and time.monotonic() < deadline:
             self._turn.wait(0.01)
         return self.state == "on"

@@ -44,8 +44,8 @@ __all__ = [
 
 Raw = bytes | str | dict[str, Any]
 
-# Beside msgspec's own: bytes that are not UTF-8, nesting without end.
-_UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+# Beside msgspec's own: bytes that are not UTF-8, a signalling NaN, nesting without end.
+_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 _request_decoder = msgspec.json.Decoder(BidRequest)
 _response_decoder = msgspec.json.Decoder(BidResponse)
 
@@ -162,6 +162,6 @@ def _got(raw: object, path: str) -> str:
         value = json.loads(raw) if isinstance(raw, bytes | str) else raw
         for step in re.findall(r"\w+", path):
             value = value[step] if isinstance(value, dict) else value[int(step)]  # type: ignore[index]
+        return f", got {reprlib.repr(value)}"
     except (ValueError, LookupError, TypeError, RecursionError):
         return ""
-    return f", got {reprlib.repr(value)}"

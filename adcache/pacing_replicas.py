@@ -17,13 +17,18 @@ from adcache.errors import InvalidValue, shown
 from adcache.pacing_results import Settlement
 from adcache.wire import Question
 
+MOST_REPLICAS = 1000
+
 
 def refuse_bad_replicas(replicas: int, wait: Seconds, cache: RedisAdCache) -> int:
     """Return `replicas` when it is a count and the socket outlasts the wait."""
-    if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 0:
-        raise InvalidValue(f"replicas must be an int >= 0, got {shown(replicas)}")
-    longest = to_ms(cache.config.socket_timeout)
-    if replicas and to_ms(wait, "wait") >= longest:
+    if type(replicas) is not int or not 0 <= replicas <= MOST_REPLICAS:
+        raise InvalidValue(
+            f"replicas must be a whole number from 0 to {MOST_REPLICAS}, "
+            f"got {shown(replicas)}"
+        )
+    longest, wait_ms = to_ms(cache.config.socket_timeout), to_ms(wait, "wait")
+    if replicas and wait_ms >= longest:
         raise InvalidValue(
             f"wait must be below the {longest / 1000} s of CacheConfig.socket_timeout, "
             f"got {shown(wait)}"

@@ -95,6 +95,7 @@ class UserPrivacy:
             raise InvalidValue(
                 f"max_keys must be a whole number >= 1, got {shown(max_keys)}"
             )
+        to_ms(suppress_for, "suppress_for")
         started = self._now_ms()
         until = self.suppress(user_id, suppress_for)
         removed: Counter[str] = Counter()

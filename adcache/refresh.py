@@ -37,7 +37,9 @@ def jittered(ttl: Seconds, share: float = 0.1, rng: Rng = RANDOM) -> float:
     seconds = to_ms(ttl) / 1000
     number = isinstance(share, int | float) and not isinstance(share, bool)
     if not (number and 0 <= share < 1):
-        raise InvalidValue(f"share must be from 0 to below 1, got {shown(share)}")
+        raise InvalidValue(
+            f"the share of jitter must be from 0 to below 1, got {shown(share)}"
+        )
     return seconds * (1 - share * rng.random())
 
 

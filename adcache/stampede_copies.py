@@ -7,7 +7,8 @@ import msgspec
 
 from adcache.connection import RedisAdCache
 from adcache.envelope import open_envelope
-from adcache.errors import AdCacheError
+from adcache.errors import AdCacheError, InvalidValue
+from adcache.keys import encode_id
 from adcache.refresh import Rng, jittered
 from adcache.stampede_time import ServerTime
 
@@ -56,7 +57,11 @@ class Copies:
 
     def name(self, key: str) -> str:
         """Redis key of the copy."""
-        return self.cache.get_key("loaded", kind=self.kind, record_id=key)
+        try:
+            return self.cache.get_key("loaded", kind=self.kind, record_id=key)
+        except InvalidValue:
+            encode_id(key, "key")  # says it by the name that callers know
+            raise
 
     def _lease_name(self, key: str) -> str:
         return self.cache.get_key("loaded_lease", kind=self.kind, record_id=key)

@@ -93,6 +93,7 @@ class PerformanceStatsCache:
         robot's. A retry adds again: `record_event` with an id does not.
         Raises as `record_event` does.
         """
+        encode_id(metric, "metric")  # before it is used as a dict's key
         question = self._event(campaign_id, {metric: value}, None, None, date, "date")
         return self.cache.wire.ask(question)
 

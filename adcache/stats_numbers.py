@@ -5,6 +5,7 @@ and 0.2 make 0.30000000000000004, and a million small costs drift. So what has a
 fraction is counted in millionths, in a field of its own.
 """
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal
 
@@ -52,7 +53,7 @@ def _signed_micros(value: Value | Decimal | str, metric: str) -> int:
     if isinstance(value, Decimal | str):  # a Decimal's own "-" rounds, or raises
         text = str(value).strip()
         return -to_micros(text[1:], name) if text[:1] == "-" else to_micros(text, name)
-    if isinstance(value, float | int) and value < 0:
+    if isinstance(value, float | int) and -math.inf < value < 0:
         return -to_micros(-value, name)
     return to_micros(value, name)
 

@@ -232,7 +232,11 @@ class RecordCache:
     def _key(self, which: int, key: str) -> str:
         """Redis key of the copy (0) or of its lease (1)."""
         pattern = self._patterns[which]
-        return self.cache.get_key(pattern, kind=self.kind, record_id=key)
+        try:
+            return self.cache.get_key(pattern, kind=self.kind, record_id=key)
+        except InvalidValue:
+            encode_id(key, "key")  # says it by the name that callers know
+            raise
 
     def _write_back(self) -> WriteQueue:
         if self._queue is None:

@@ -762,7 +762,7 @@ def test_a_bad_key_is_refused(fake, loader, bad):
     """Empty and non-text keys and kinds are a ValueError."""
     records = reader(fake, loader)
     for call in (records.get, records.invalidate, lambda key: records.put(key, 1)):
-        with pytest.raises(ValueError, match="record_id must"):
+        with pytest.raises(ValueError, match="key must"):
             call(bad)
     with pytest.raises(ValueError, match="kind must"):
         ReadThrough(fake, bad, loader)
