@@ -16,12 +16,12 @@ from adcache.ad_line import (
 )
 from adcache.ad_records import decode_campaign, encode_campaign, json_text
 from adcache.budget_days import day_offsets, pacing_curve
-from adcache.campaigns_index import Change, TargetingIndex, cells_of
+from adcache.campaigns_index import Cell, Change, TargetingIndex, cells_of
 from adcache.campaigns_results import CampaignState, SpendUpdate
 from adcache.clock import Seconds, to_epoch_ms, to_ms
 from adcache.connection import RedisAdCache
 from adcache.errors import InvalidValue, shown
-from adcache.keys import decode_id
+from adcache.keys import decode_id, encode_id
 from adcache.models import CampaignData, Creative
 from adcache.money import Money, to_micros
 from adcache.wire import Question
@@ -68,11 +68,15 @@ class CampaignCache:
         self._meter.hit()
         return decode_campaign(record, status, spent)
 
-    def set_campaign(self, campaign: CampaignData, ttl: Seconds = 7200) -> None:
+    def set_campaign(
+        self, campaign: CampaignData, ttl: Seconds = 7200, *, reseed: bool = False
+    ) -> None:
         """Store a campaign for `ttl` seconds, and renew its copies in the index.
 
         What is spent is left alone: `campaign.spent` counts only where nothing
-        was ever counted. Takes one trip, two where the campaign is indexed.
+        was ever counted. When Redis has lost the counter of a campaign that it
+        still knows, reservations are refused as ``lost``; `reseed` then begins
+        anew at `campaign.spent`. Takes one trip, two where it is indexed.
         Raises `InvalidValue` before anything is written.
         """
         record = encode_campaign(campaign)
@@ -97,6 +101,7 @@ class CampaignCache:
             spent=campaign.spent_micros,
             end_ms=to_epoch_ms(campaign.end_date),
             keep_ms=to_ms(AFTERMATH),
+            reseed=int(bool(reseed)),
             fields=[part for pair in fields.items() for part in pair],
         )
         known = [self.index.ask_creative(each) for each in campaign.creatives]
@@ -122,6 +127,8 @@ class CampaignCache:
         """
         keys = {"campaign_id": campaign_id, "reservation_id": operation_id or ""}
         known = operation_id is not None
+        if operation_id is not None:
+            encode_id(operation_id, "operation_id")
         reply = self.cache.lua_scripts["budget_charge"](
             campaign=self._key("campaign", campaign_id),
             spend=self._key("campaign_spend", campaign_id),
@@ -201,6 +208,14 @@ class CampaignCache:
         """
         return self.index.ask_ads(interest, location, best)
 
+    def ask_ready(self, interest: str, location: str = ALL_LOCATIONS) -> Question[Cell]:
+        """Ask for the 64 highest bids of a cell as they were written last.
+
+        What `ask_ads` tells, for a fraction of the server's time, until the
+        answer's `until_ms`. Keep the question: it remembers what it has decoded.
+        """
+        return self.index.ask_ready(interest, location)
+
     def get_ads(
         self, interest: str, location: str = ALL_LOCATIONS, best: int = BEST
     ) -> list[AdLine]:
@@ -265,7 +280,7 @@ def _creative_ids(campaign_id: str, creatives: Sequence[Creative] | None) -> str
     """Ids as JSON, '' for those of the record; each must be this campaign's."""
     if creatives is None:
         return ""
-    for each in creatives:
+    for each in creatives if isinstance(creatives, Sequence) else [creatives]:
         if not isinstance(each, Creative) or each.campaign_id != campaign_id:
             raise InvalidValue(
                 f"creatives must be of campaign {campaign_id!r}, got {shown(each)}"

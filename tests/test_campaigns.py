@@ -594,3 +594,18 @@ def _run(jobs):
     for thread in threads:
         thread.join()
     assert [] == errors
+
+
+def test_a_lost_counter_stays_lost_until_somebody_answers_for_it(cache):
+    """After an eviction a refresh does not begin anew at an old `spent`: nobody bids."""
+    campaigns = CampaignCache(cache)
+    campaigns.set_campaign(running("tea", spent=2.0))
+    assert campaigns.update_campaign_spend("tea", 5)
+    cache.wire.execute("DEL", cache.get_key("campaign_spend", campaign_id="tea"))
+    campaigns.set_campaign(running("tea", spent=2.0))
+
+    assert "lost" == campaigns.update_campaign_spend("tea", 1).reason
+    assert not campaigns.update_campaign_spend("tea", 1)
+    campaigns.set_campaign(running("tea", spent=7.0), reseed=True)
+    assert campaigns.update_campaign_spend("tea", 1)
+    assert 8.0 == campaigns.get_campaign("tea").spent
