@@ -226,7 +226,8 @@ class FrequencyCapManager:
 
         True when it was given back now; False when there was nothing to give:
         unknown, ended, confirmed, or given back before. A later `lease` by
-        this id is refused.
+        this id is refused. Imps that share a lease share its place: give it
+        back when the last of them is lost.
         """
         return self.cache.wire.ask(self.ask_release(user_id, campaign_id, lease_id))
 

@@ -36,7 +36,9 @@ class UserPrivacy:
 
     A suppression lasts 400 days if you do not say otherwise: while it does,
     profiles, segments, sessions and leases of caps are refused. The flag itself
-    names the user, for that is the only way to know whom to refuse.
+    names the user, for that is the only way to know whom to refuse. A bare
+    `check_frequency_cap` looks at no flag: whoever calls it for a suppressed
+    user counts, and the next erasure removes it.
 
     >>> from adcache import connect
     >>> privacy = UserPrivacy(connect("fakeredis://"))
