@@ -87,7 +87,7 @@ class UserPrivacy:
     ) -> ErasureProof:
         """Forget a user: suppress, remove, search, and prove it.
 
-        The search looks at `max_keys` keys of the server in steps of 500, up to
+        The search looks at `max_keys` keys of the server in steps of 250, up to
         three times, until nothing more turns up; a server with more keys needs
         a larger number, or the proof says that it is not complete. A second
         call proves that nothing was left. Raises `InvalidValue` before anything

@@ -19,7 +19,7 @@ from adcache.monitor_server import primaries
 from adcache.privacy_proof import Lingering
 from adcache.wire import Command, Question
 
-STEP = 500  # keys of one SCAN, whose values share one trip
+STEP = 250  # keys of one SCAN, whose values share one trip
 SESSION = ("user_session", "session_interests", "session_events")
 OWN = {name for name, row in KEYS.items() if "{{{user_id}}}" in row.template}
 KEPT = "user_suppressed"
