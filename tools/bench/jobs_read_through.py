@@ -35,11 +35,12 @@ def hits(url: str) -> Found:
     for label, (package, make, is_async) in CONTENDERS.items():
         runner = partial(async_runner if is_async else runner_of, make, url)
         if package:
-            yield from peer(package, runner, label.removeprefix(package))
+            yield from peer(package, runner, label)
         else:
             yield Contender(label, runner())
     plain = partial(cashews, lock=False)
-    yield from peer("cashews", partial(async_runner, plain, url), "no lock")
+    unlocked = partial(async_runner, plain, url)
+    yield from peer("cashews", unlocked, "cashews without its lock")
 
 
 def runner_of(make: Any, url: str) -> Run:

@@ -20,10 +20,10 @@ PEERS = {  # name on PyPI -> module to import
 
 
 def peer(
-    name: str, make: Callable[[], Run], what: str = ""
+    name: str, make: Callable[[], Run], label: str = ""
 ) -> Iterator[Contender | Absent]:
     """Yield the peer's contender; or who is left out, if it is not installed."""
-    label = f"{name} {what}".strip()
+    label = label or name
     try:
         importlib.import_module(PEERS[name])
     except ImportError:
