@@ -16,8 +16,16 @@ from adcache.errors import InvalidValue, UnreadableRecord, shown
 from adcache.models import CampaignData, Creative
 from adcache.money import from_micros
 
+
+class Markup(msgspec.Struct, frozen=True):
+    """The one field of a creative that is sent; reading it alone is much faster."""
+
+    markup: str
+
+
 _CAMPAIGN = msgspec.json.Decoder(CampaignData)
 _CREATIVE = msgspec.json.Decoder(Creative | None)
+_MARKUP = msgspec.json.Decoder(Markup | None)
 UNKNOWN = "null"  # stands where a creative would: there is none by this id
 
 
@@ -58,6 +66,12 @@ def decode_creative(record: str | None) -> Creative | None:
         return None
     creative: Creative | None = _decoded(_CREATIVE, record, "creative")
     return creative
+
+
+def decode_markup(record: str | None) -> str | None:
+    """Read only the markup of a creative; None where `decode_creative` says None."""
+    found = _decoded(_MARKUP, record, "creative") if record else None
+    return found.markup if found else None
 
 
 def json_text(value: Any, name: str) -> str:

@@ -28,6 +28,7 @@ from adcache.adserver_answer import (
     choose,
     response_for,
 )
+from adcache.adserver_cells import Cells
 from adcache.adserver_journey import Journey
 from adcache.adserver_notices import NoticeResult, Notices
 from adcache.adserver_trips import Arrival, Trips
@@ -37,8 +38,9 @@ from adcache.clock import Seconds, to_ms
 from adcache.connection import RedisAdCache
 from adcache.consent import may_profile
 from adcache.eligibility import Offer, market_of, offers, refusals, seat_problem
-from adcache.errors import AdCacheError
+from adcache.errors import AdCacheError, InvalidBidRequest, InvalidValue
 from adcache.hops import Hops
+from adcache.keys import encode_id
 from adcache.money import Money, to_micros
 from adcache.near import NearCache
 from adcache.openrtb import Bid, BidRequest, BidResponse, Imp, decode_bid_request
@@ -78,7 +80,8 @@ class AdServer:
     ) -> None:
         self.cache = redis_cache
         self.near = NearCache(redis_cache, "targeting:") if near else None
-        self._trips = Trips(redis_cache, self.near, best)
+        self._trips = Trips(redis_cache)
+        self._cells = Cells(redis_cache, self.near, best)
         self._notices = Notices(redis_cache, self._trips.caps, self._trips.budget)
         self._seat = seat
         self._currency = currency
@@ -100,8 +103,8 @@ class AdServer:
     ) -> BidResponse | None:
         """Answer a bid request; None is no bid, and `decide` tells why.
 
-        Raises `InvalidBidRequest` for a malformed request and nothing else:
-        without Redis there is no bid.
+        Raises `InvalidBidRequest` for a malformed request, `InvalidValue` for an
+        exchange that is no id, and nothing else: without Redis there is no bid.
         """
         return self.decide(bid_request, exchange=exchange, trace=trace).response
 
@@ -113,6 +116,7 @@ class AdServer:
         trace: Hops | None = None,
     ) -> Decision:
         """Answer a bid request with the reasons; `trace` is filled with its hops."""
+        encode_id(exchange, "exchange")
         journey = Journey(self.cache, trace)
         request = (
             bid_request
@@ -127,6 +131,11 @@ class AdServer:
             return Decision(None, problem)
         try:
             return self._decide(journey, request, exchange)
+        except (
+            InvalidValue,
+            UnicodeEncodeError,
+        ) as error:  # half a character, too long
+            raise InvalidBidRequest("BidRequest", f"has an odd id: {error}") from None
         except AdCacheError as error:
             return Decision(None, f"no bid without Redis: {error}", nbr=NBR_TECHNICAL)
         finally:
@@ -167,7 +176,7 @@ class AdServer:
         if not claim and response is None:
             return Decision(None, "a duplicate, not answered yet", duplicate=True)
         if response is None and not journey.late:
-            lines = self._trips.eligible(journey, arrival.visitor)
+            lines = self._cells.eligible(journey, arrival.visitor, arrival.now_ms)
             response, reasons = self._answer(request, exchange, arrival, lines)
         if journey.late:
             return Decision(None, "too late", reasons, NBR_TIME, contextual)
@@ -194,14 +203,9 @@ class AdServer:
         lines: list[AdLine],
     ) -> tuple[BidResponse | None, dict[str, str]]:
         """Let the campaigns compete for each imp; the response, and what was left."""
-        caps, visitor = arrival.caps, arrival.visitor
-        now_ms = caps.now_ms if caps else self.cache.now_ms() or time.time_ns() // 10**6
-        rules = (
-            market_of(request, self._seat, self._rates),
-            lines,
-            visitor,
-            int(now_ms),
-        )
+        caps = arrival.caps
+        market = market_of(request, self._seat, self._rates)
+        rules = (market, lines, arrival.visitor, arrival.now_ms)
 
         def allowed(offer: Offer) -> str:
             campaign = offer.campaign

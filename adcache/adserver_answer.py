@@ -13,6 +13,7 @@ from adcache.openrtb_imp import BidExt
 
 # AdCOM 1.0, List: No-Bid Reason Codes, for OpenRTB's BidResponse.nbr.
 NBR_TECHNICAL, NBR_TIME = 1, 15
+PRICE, REASON = "price=${AUCTION_PRICE}", "reason=${AUCTION_LOSS}"
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -81,14 +82,14 @@ def bid_for(imp: Imp, offer: Offer, bid_id: BidId, notice_url: str, exp: int) ->
     """
     campaign, creative = offer.campaign, offer.creative
     name = str(bid_id)
-    url = f"{notice_url}/%s?bid={name.replace('%', '%25')}&"
+    query = f"?bid={name.replace('%', '%25')}&"
     return Bid(
         id=name,
         impid=imp.id,
         price=from_micros(offer.price),
-        nurl=url.replace("%s", "win", 1) + "price=${AUCTION_PRICE}",
-        burl=url.replace("%s", "billing", 1) + "price=${AUCTION_PRICE}",
-        lurl=url.replace("%s", "loss", 1) + "reason=${AUCTION_LOSS}",
+        nurl=f"{notice_url}/win{query}{PRICE}",
+        burl=f"{notice_url}/billing{query}{PRICE}",
+        lurl=f"{notice_url}/loss{query}{REASON}",
         adomain=list(campaign.adomain),
         cid=campaign.campaign_id,
         crid=creative.creative_id,

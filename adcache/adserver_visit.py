@@ -7,9 +7,9 @@ Without it a visit has no user id, and the ad server sees the page alone.
 from typing import Any, NamedTuple
 
 from adcache.eligibility import Visitor
-from adcache.models import UserProfile
 from adcache.openrtb import BidRequest
 from adcache.openrtb_context import App, Site
+from adcache.profiles_record import StoredProfile
 
 MAX_INTERESTS = 8  # asked for in one trip, the strongest first
 
@@ -57,8 +57,8 @@ def page_interests(request: BidRequest) -> tuple[str, ...]:
 
 def visitor_of(
     visit: Visit,
-    profile: UserProfile | None,
-    intent: list[tuple[str, float]] | None,
+    profile: StoredProfile | None,
+    intent: list[tuple[str, float]],
 ) -> Visitor:
     """Put together whom the campaigns see.
 
@@ -66,7 +66,7 @@ def visitor_of(
     before what the page is about.
     """
     known = profile.interests if profile else []
-    wanted = [name for name, _ in intent or ()]
+    wanted = [name for name, _ in intent]
     interests = dict.fromkeys([*wanted, *known, *visit.page_interests])
     age = profile.demographics.get("age") if profile else None
     return Visitor(

@@ -38,6 +38,12 @@ class BidId(NamedTuple):
             )
         return cls(*(decode_id(part) for part in parts))
 
+    @staticmethod
+    def names(bid_id: str) -> tuple[str, str]:
+        """Take reservation id and lease id out of an id that this server made."""
+        reservation_id = bid_id.partition("~")[2]
+        return reservation_id, reservation_id.rpartition("~")[0]
+
     @property
     def reservation_id(self) -> str:
         """Name of the money that is held for this bid, within its campaign."""

@@ -40,6 +40,9 @@ class BidRequestCache:
         self.cache = redis_cache
         self._claim = redis_cache.lua_scripts["bid_request_claim"]
         self._answer = redis_cache.lua_scripts["bid_request_answer"]
+        self._answer_key = redis_cache.keys.maker(
+            "bid_answer", "exchange", "request_id"
+        )
 
     def claim_bid_request(
         self,
@@ -137,7 +140,7 @@ class BidRequestCache:
         `claim_bid_request` know nothing of each other: use one of them.
         """
         mine = _PENDING + os.urandom(8).hex()
-        key = self._key("bid_answer", request_id, exchange)
+        key = self._answer_key(exchange, request_id)
 
         def read(earlier: str | None) -> Claim:
             if earlier is None or earlier == mine:  # its own, when a retry asks
@@ -158,7 +161,7 @@ class BidRequestCache:
         """
         if not isinstance(response, BidResponse):
             raise InvalidValue(f"response must be a BidResponse, got {shown(response)}")
-        key = self._key("bid_answer", response.id, exchange)
+        key = self._answer_key(exchange, response.id)
         try:
             body = msgspec.json.encode(response)
         except UnicodeEncodeError as error:  # half a surrogate pair, out of a dict

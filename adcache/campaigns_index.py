@@ -1,8 +1,9 @@
 """Targeting index: copies of campaigns, sorted so that a decision reads only the best.
 
-A cell is an interest at a location. It has three keys of one hash tag, written
+A cell is an interest at a location. It has four keys of one hash tag, written
 together by one script: the board (who may run now, by bid), the lines (what the
-ad server must know of each), and when somebody enters or leaves the board.
+ad server must know of each), when somebody enters or leaves the board, and the
+best lines as one text: written a few times a day, read with every decision.
 
 The record of a campaign lives elsewhere, often on another node, so record and
 copies cannot change in one step. The record changes first and takes a number;
@@ -35,7 +36,9 @@ CELL = (  # slots of the scripts, and the patterns of their keys
     ("board", "targeting_index"),
     ("ads", "targeting_ads"),
     ("due", "targeting_due"),
+    ("ready", "targeting_ready"),
 )
+READY = 64  # lines of the ready text; parts/campaign_turn.lua knows it, too
 PLACES = ("interests", "locations", "location")  # what only the index may say
 
 
@@ -74,6 +77,19 @@ class Change(NamedTuple):
         )
 
 
+class Cell(NamedTuple):
+    """The best lines of a cell, and until when (ms since 1970) they are the best.
+
+    From then on a campaign has entered or left: `TargetingIndex.ask_ads` tells.
+    """
+
+    until_ms: int
+    lines: list[AdLine]
+
+
+EMPTY = Cell(2**53, [])
+
+
 class TargetingIndex:
     """The cells in Redis; `keep_ms` is how long a copy is found unless renewed."""
 
@@ -96,6 +112,23 @@ class TargetingIndex:
             best=best,
             **self._keys(interest, location),
         )
+
+    def ask_ready(self, interest: str, location: str) -> Question[Cell]:
+        """Ask for the `READY` best lines of one cell by one GET.
+
+        The question remembers the last text it was answered with: the same text
+        again, which is the rule, is not decoded again.
+        """
+        known: tuple[str | None, Cell] = (None, EMPTY)
+
+        def read(text: str | None) -> Cell:
+            nonlocal known
+            if text != known[0]:
+                known = (text, _cell(text) if text else EMPTY)
+            return known[1]
+
+        key = self._keys(interest, location)["ready"]
+        return Question(("GET", key), read, True, "campaigns")
 
     def ask_ids(self, interest: str, location: str) -> Question[list[str]]:
         """Ask for the encoded ids of all campaigns on the board of one cell."""
@@ -182,6 +215,11 @@ class TargetingIndex:
                 self._cells.clear()
             self._cells[cell] = keys
         return keys
+
+
+def _cell(text: str) -> Cell:
+    until_ms, *lines = text.split("\n")
+    return Cell(int(until_ms), decode_lines(lines))
 
 
 def whole_targeting(campaign: CampaignData, indexed: dict[str, Any]) -> Targeting:

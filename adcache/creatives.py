@@ -9,7 +9,12 @@ the database each time, where a cache of positive answers never helps.
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from adcache.ad_records import UNKNOWN, decode_creative, encode_creative
+from adcache.ad_records import (
+    UNKNOWN,
+    decode_creative,
+    decode_markup,
+    encode_creative,
+)
 from adcache.clock import Seconds, to_ms
 from adcache.connection import RedisAdCache
 from adcache.errors import InvalidValue, shown
@@ -76,10 +81,12 @@ class CreativeCache:
         self, creative_ids: Iterable[str], load: Load | None = None, ttl: Seconds = 7200
     ) -> dict[str, Creative | None]:
         """Return several creatives by id in one trip; a second one keeps what loads."""
-        if isinstance(creative_ids, str):
-            raise InvalidValue(f"creative_ids must be several, got {creative_ids!r}")
+        if isinstance(creative_ids, str) or not isinstance(creative_ids, Iterable):
+            raise InvalidValue(
+                f"creative_ids must be several, got {shown(creative_ids)}"
+            )
         ttl_ms, load = to_ms(ttl), load or self._load
-        ids = list(dict.fromkeys(creative_ids))
+        ids = list({self._key(each): each for each in creative_ids}.values())
         records = self.cache.wire.trip([self._ask_record(each) for each in ids])
         unknown = [i for i, record in zip(ids, records, strict=True) if record is None]
         found = dict(zip(ids, map(decode_creative, records), strict=True))
@@ -144,8 +151,7 @@ class CreativeCache:
         return decode_creative(self._counted(record))
 
     def _read_markup(self, record: str | None) -> str | None:
-        creative = self._read(record)
-        return creative.markup if creative else None
+        return decode_markup(self._counted(record))
 
     def _key(self, creative_id: str) -> str:
         return self.cache.get_key("ad_creative", creative_id=creative_id)

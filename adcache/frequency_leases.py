@@ -7,7 +7,7 @@ ask. It is confirmed at billing, given back on loss, or ends by itself.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from adcache.clock import Seconds, to_ms
@@ -43,6 +43,9 @@ class CapLeases:
         self.cache = redis_cache
         self._algorithm = algorithm
         self._keep_ms = to_ms(notice_horizon, "notice_horizon")
+        self._record_key = redis_cache.keys.maker(
+            "frequency_lease", "user_id", "lease_id"
+        )
         self._lease = redis_cache.lua_scripts["frequency_lease"]
         self._confirm = redis_cache.lua_scripts["frequency_confirm"]
         self._release = redis_cache.lua_scripts["frequency_release"]
@@ -55,10 +58,13 @@ class CapLeases:
         ttl: Seconds,
     ) -> Question[dict[str, LeaseDecision]]:
         """Each campaign is a choice of its own, with one campaign to choose."""
-        asked = [(name, valid_caps(name, caps)) for name, caps in listed(campaigns)]
-        choices = [[each] for each in asked]
-        read = partial(_decisions, asked)
-        return self._ask(user_id, choices, lease_id, ttl, read)
+        asked: list[tuple[str, Sequence[Cap]]] = []
+        words: list[str | int] = []
+        for campaign_id, wanted in listed(campaigns):
+            caps = valid_caps(campaign_id, wanted)
+            asked.append((campaign_id, caps))
+            words += _single_choice(campaign_id, caps)
+        return self._ask(user_id, words, lease_id, ttl, partial(_decisions, asked))
 
     def ask_best(
         self,
@@ -73,32 +79,35 @@ class CapLeases:
                 f"choices must be a list of choices, got {shown(choices)}"
             )
         asked = [_valid_choice(choice) for choice in choices]
-        full = [choice for choice in asked if choice]
-        read = partial(_chosen, asked)
-        return self._ask(user_id, full, lease_id, ttl, read)
+        words: list[str | int] = []
+        for choice in asked:
+            if choice:
+                words.append(len(choice))
+            for campaign_id, caps in choice:
+                words.append(encode_id(campaign_id, "campaign_id"))
+                words += caps_as_words(caps)
+        return self._ask(user_id, words, lease_id, ttl, partial(_chosen, asked))
 
     def _ask(
         self,
         user_id: str,
-        choices: Sequence[Choice],
+        words: Sequence[str | int],
         lease_id: str,
         ttl: Seconds,
         read: Any,
     ) -> Question[Any]:
-        args: list[str | int] = []
-        for choice in choices:
-            args.append(len(choice))
-            for campaign_id, caps in choice:
-                args.append(encode_id(campaign_id, "campaign_id"))
-                args += caps_as_words(caps)
-        return self._lease.question(
-            read,
-            **self._keys(user_id, lease_id),
-            ttl_ms=to_ms(ttl),
-            keep_ms=self._keep_ms,
-            choices=args,
-            safe=True,
+        """Lay out the call by hand: it is part of every decision."""
+        if self._algorithm != "fixed":
+            raise self._not_fixed()
+        get_key = self.cache.get_key
+        keys = (
+            get_key("frequency_cap", user_id=user_id),
+            self._record_key(user_id, lease_id),
+            get_key("user_suppressed", user_id=user_id),
         )
+        lease = encode_id(lease_id, "lease_id")
+        args = (self.cache.now_ms(), lease, to_ms(ttl), self._keep_ms, *words)
+        return self._lease.in_order(read, keys, args, safe=True)
 
     def ask_confirm(
         self,
@@ -134,10 +143,7 @@ class CapLeases:
 
     def _keys(self, user_id: str, lease_id: str) -> dict[str, str | int]:
         if self._algorithm != "fixed":
-            raise InvalidValue(
-                "leases are for algorithm 'fixed', this manager counts by "
-                f"{self._algorithm!r}"
-            )
+            raise self._not_fixed()
         get_key = self.cache.get_key
         return {
             "windows": get_key("frequency_cap", user_id=user_id),
@@ -146,6 +152,18 @@ class CapLeases:
             "now_ms": self.cache.now_ms(),
             "lease": encode_id(lease_id, "lease_id"),
         }
+
+    def _not_fixed(self) -> InvalidValue:
+        return InvalidValue(
+            "leases are for algorithm 'fixed', this manager counts by "
+            f"{self._algorithm!r}"
+        )
+
+
+@lru_cache(maxsize=10_000)
+def _single_choice(campaign_id: str, caps: Sequence[Cap]) -> list[str | int]:
+    """One campaign to choose from, in the script's words; campaigns are few."""
+    return [1, encode_id(campaign_id, "campaign_id"), *caps_as_words(caps)]
 
 
 def caps_as_words(caps: Sequence[Cap]) -> list[int]:

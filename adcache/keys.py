@@ -9,6 +9,7 @@ pair ``a:b`` + ``c`` is not ``a`` + ``b:c``) and no id can bring its own braces.
 import difflib
 import re
 import string
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote, unquote
@@ -109,6 +110,9 @@ KEYS: dict[str, Key] = {
     "targeting_index": Key("targeting:{{{interest}:{location}}}", "zset", "ttl"),
     "targeting_ads": Key("targeting:ads:{{{interest}:{location}}}", "hash", "ttl"),
     "targeting_due": Key("targeting:due:{{{interest}:{location}}}", "zset", "ttl"),
+    "targeting_ready": Key(
+        "targeting:ready:{{{interest}:{location}}}", "string", "ttl"
+    ),
     "ad_creative": Key("creative:{{{creative_id}}}", "string", "ttl"),
     # Numbers of a campaign (lesson 09).
     "performance_stats": Key(
@@ -183,6 +187,21 @@ class KeySpace:
             return self._kept(pattern, **ids)
         except TypeError:  # a list cannot be looked up, and is no id either
             return self._build(pattern, **ids)
+
+    def maker(self, pattern: str, *names: str) -> Callable[..., str]:
+        """Return what builds keys of a row of the table from ids in this order.
+
+        For ids that are new each time, as those of bids are: nothing is kept.
+        """
+        ordered, recipe = self._recipes[self.patterns[pattern]]
+        if sorted(names) != sorted(ordered):
+            raise UnknownKey(f"key {pattern!r} needs the ids {', '.join(ordered)}")
+        places = [names.index(name) for name in ordered]
+
+        def make(*ids: str) -> str:
+            return recipe % tuple([encode_id(ids[n], names[n]) for n in places])
+
+        return make
 
     def _build(self, pattern: str, **ids: str) -> str:
         template = self.patterns.get(pattern, pattern)

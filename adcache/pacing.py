@@ -75,6 +75,10 @@ class BudgetPacer:
         self._lease_ms = to_ms(lease, "lease")
         self._horizon_ms = to_ms(notice_horizon, "notice_horizon")
         self._meter = redis_cache.metrics.meter("pacing")
+        self._reserve = redis_cache.lua_scripts["budget_reserve"]
+        self._ledger_key = redis_cache.keys.maker(
+            "budget_ledger", "campaign_id", "reservation_id"
+        )
 
     def reserve(
         self,
@@ -110,15 +114,21 @@ class BudgetPacer:
         """Prepare `reserve` for a trip."""
         cpm_micros = _cpm_micros(cpm, "cpm")
         amount, rest = impression_cost(cpm_micros)
-        return self._question(
-            "reserve",
+        lease_ms = self._lease_ms if lease is None else to_ms(lease, "lease")
+        ledger = self._ledger_key(campaign_id, reservation_id)
+        return self._reserve.in_order(
             self._read_reservation,
-            campaign_id,
-            reservation_id,
-            cpm=cpm_micros,
-            amount=amount + (rest > 0),
-            lease_ms=self._lease_ms if lease is None else to_ms(lease, "lease"),
-            note=_valid_note(note),
+            (*self._keys(campaign_id).values(), ledger),
+            (
+                self.cache.now_ms(),
+                encode_id(reservation_id, "reservation_id"),
+                cpm_micros,
+                amount + (rest > 0),
+                lease_ms,
+                self._horizon_ms,
+                _valid_note(note),
+            ),
+            safe=True,
         )
 
     def keep(self, campaign_id: str, reservation_id: str) -> BudgetNotice:
@@ -206,14 +216,10 @@ class BudgetPacer:
         **slots: Any,
     ) -> Question[Answer]:
         """A call about one reservation: its id makes it safe to repeat."""
-        key = self.cache.get_key
-        ledger = key(
-            "budget_ledger", campaign_id=campaign_id, reservation_id=reservation_id
-        )
         return self.cache.lua_scripts[f"budget_{script}"].question(
             read,
             safe=True,
-            ledger=ledger,
+            ledger=self._ledger_key(campaign_id, reservation_id),
             reservation=encode_id(reservation_id, "reservation_id"),
             now_ms=self.cache.now_ms(),
             horizon_ms=self._horizon_ms,

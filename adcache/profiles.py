@@ -9,7 +9,7 @@ expired is not brought back as a ghost with two fields.
 from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,9 +19,11 @@ from adcache.errors import InvalidValue, shown
 from adcache.keys import encode_id
 from adcache.models import UserProfile
 from adcache.profiles_record import (
+    StoredProfile,
     from_epoch_us,
     read_profile,
     score_delta,
+    stored_profile,
     write_profile,
 )
 from adcache.profiles_segments import Segments
@@ -40,6 +42,13 @@ class ActivityResult(msgspec.Struct, frozen=True):
     behavior_score: float
     last_activity: datetime
     repeated: bool = False
+
+
+class Known(NamedTuple):
+    """What is known of a user; `suppressed`: nothing of it may be used."""
+
+    suppressed: bool
+    profile: StoredProfile | None
 
 
 class UserProfileCache:
@@ -91,9 +100,23 @@ class UserProfileCache:
         read = partial(self._read, user_id)
         return Question(("GET", key), read, safe=True, component="profiles")
 
+    def ask_known(self, user_id: str) -> Question[Known]:
+        """Ask what an ad server needs, in one MGET: profile, and is it to be used?
+
+        What cannot be read is taken as unknown: without a profile an ad is still
+        an ad.
+        """
+        key = self.cache.get_key
+        command = (
+            "MGET",
+            key("user_profile", user_id=user_id),
+            key("user_suppressed", user_id=user_id),
+        )
+        return Question(command, self._read_known, True, "profiles")
+
     def get_many(self, user_ids: Iterable[str]) -> dict[str, UserProfile | None]:
         """Read several profiles in one trip, by user id; None where there is none."""
-        if isinstance(user_ids, str):
+        if isinstance(user_ids, str) or not isinstance(user_ids, Iterable):
             raise InvalidValue(f"user_ids must be several ids, got {shown(user_ids)}")
         asked = {user_id: self.ask_user_profile(user_id) for user_id in user_ids}
         return dict(zip(asked, self.cache.wire.trip(list(asked.values())), strict=True))
@@ -227,6 +250,13 @@ class UserProfileCache:
     def ask_segments_of(self, user_id: str) -> Question[list[str]]:
         """Prepare `segments_of` for a trip together with other questions."""
         return self._segments.ask_segments_of(user_id)
+
+    def _read_known(self, reply: list[str | None]) -> Known:
+        text, suppressed = reply
+        clock = self.cache.clock
+        stored = stored_profile(text, clock.now_ms() if clock else 0)
+        self._meter.hit() if stored else self._meter.miss()
+        return Known(bool(suppressed), stored)
 
     def _read(self, user_id: str, text: str | None) -> UserProfile | None:
         clock = self.cache.clock

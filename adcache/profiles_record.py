@@ -97,6 +97,15 @@ def read_profile(user_id: str, text: str, now_ms: int | None) -> UserProfile | N
     return profile
 
 
+def stored_profile(text: str | None, now_ms: int) -> StoredProfile | None:
+    """Read a profile as it stands; None for none, one that is over, or damaged."""
+    try:
+        stored = _decode(text) if text else None
+    except _CANNOT:
+        return None
+    return stored if stored and stored.expires_ms > now_ms else None
+
+
 def from_epoch_us(microseconds: int) -> datetime:
     """Aware UTC datetime for microseconds since 1970, without any rounding."""
     return EPOCH + microseconds * MICROSECOND

@@ -134,6 +134,21 @@ class SessionManager:
         command = ("HMGET", self._key(session_id), "expires_ms", *FIELDS)
         return Question(command, read, safe=True, component="sessions")
 
+    def ask_owner(self, session_id: str) -> Question[tuple[str, str] | None]:
+        """Ask whose an open session is: the user's encoded id, '' for nobody's.
+
+        And when it began, as it stands in Redis: the session's name in time.
+        """
+
+        def read(row: Sequence[Any]) -> tuple[str, str] | None:
+            known = self._is_open(row)
+            self._meter.hit() if known else self._meter.miss()
+            return (row[1], row[2]) if known else None
+
+        fields = ("expires_ms", "user", "created_us")
+        command = ("HMGET", self._key(session_id), *fields)
+        return Question(command, read, True, "sessions")
+
     def update_session_activity(self, session_id: str) -> bool:
         """Note activity: an open session lives its own ttl longer, in one trip.
 

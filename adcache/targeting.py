@@ -8,14 +8,13 @@ ends with it, so there is no profile to keep and none to lose.
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from adcache.clock import Seconds, to_ms
 from adcache.connection import RedisAdCache
 from adcache.errors import InvalidValue, UnreadableRecord, shown
 from adcache.keys import decode_id, encode_id
 from adcache.targeting_events import PageEvent, event_interests
-from adcache.wire import Question
+from adcache.wire import Question, as_dict
 
 HALF_LIFE = 1800.0  # seconds
 MAX_INTERESTS = 50
@@ -120,11 +119,11 @@ class SessionTargeting:
 
     def ask_interests(self, session_id: str, limit: int = 10) -> Question[list[Score]]:
         """Prepare `interests` for a trip that others share."""
-        if type(limit) is not int or limit < 0:
-            raise InvalidValue(f"limit must be a whole number >= 0, got {shown(limit)}")
+        _refuse_bad_limit(limit)
 
         def read(reply: Sequence[str]) -> list[Score]:
-            found = _scores(session_id, reply, self.half_life_ms)
+            pairs = zip(reply[1::2], reply[2::2], strict=True)
+            found = _scores(session_id, int(reply[0]), pairs, self.half_life_ms)
             self._meter.hit() if found else self._meter.miss()
             return found[:limit]
 
@@ -136,6 +135,27 @@ class SessionTargeting:
             safe=True,
         )
 
+    def ask_stored(self, session_id: str) -> Question[dict[str, str]]:
+        """Ask for the scores as they are stored, by one HGETALL; see `scores_of`."""
+        key = self._key("session_interests", session_id)
+        return Question(("HGETALL", key), as_dict, True, "targeting")
+
+    def scores_of(
+        self, session_id: str, stored: Mapping[str, str], began: str, now_ms: int
+    ) -> list[Score]:
+        """Return what `interests` would, from what `ask_stored` brought.
+
+        `began` is when the session began (`created_us`): scores of an earlier one
+        of that id are not these. `now_ms` is the server's time.
+        """
+        theirs = stored.get(":session") == began
+        if not theirs or int(stored.get(":ends", 0)) <= now_ms:
+            self._meter.miss()
+            return []
+        self._meter.hit()
+        pairs = [pair for pair in stored.items() if pair[0][0] != ":"]
+        return _scores(session_id, now_ms, pairs, self.half_life_ms)
+
     def match(
         self,
         session_id: str,
@@ -146,6 +166,7 @@ class SessionTargeting:
 
         `campaigns` says what interests each is for; see `rank_campaigns`.
         """
+        _refuse_bad_limit(limit)
         return rank_campaigns(
             dict(self.interests(session_id, self.max_interests)), campaigns, limit
         )
@@ -187,8 +208,14 @@ def rank_campaigns(
     [('a', 3.0), ('b', 1.0)]
     """
     ranked: list[Score] = []
+    if not isinstance(campaigns, Mapping):
+        raise InvalidValue(
+            "campaigns must be a mapping such as {'sneakers': ['sports']}, got "
+            f"{shown(campaigns)}"
+        )
     for campaign_id, wanted in campaigns.items():
-        if isinstance(wanted, str):  # would be taken letter by letter
+        # A text would be taken letter by letter.
+        if isinstance(wanted, str) or not isinstance(wanted, Iterable):
             raise InvalidValue(
                 f"interests of campaign {shown(campaign_id)} must be a list of words, "
                 f"got {shown(wanted)}"
@@ -198,6 +225,11 @@ def rank_campaigns(
             ranked.append((campaign_id, math.fsum(shared)))
     ranked.sort(key=lambda pair: (-pair[1], pair[0]))
     return ranked[:limit]
+
+
+def _refuse_bad_limit(limit: int) -> None:
+    if type(limit) is not int or limit < 0:
+        raise InvalidValue(f"limit must be a whole number >= 0, got {shown(limit)}")
 
 
 def _weights(interests: Mapping[str, float]) -> list[str | float]:
@@ -223,10 +255,12 @@ def _weights(interests: Mapping[str, float]) -> list[str | float]:
     return flat
 
 
-def _scores(session_id: str, reply: Sequence[Any], half_life_ms: int) -> list[Score]:
-    """Let each score of the script's reply fade until its time, and sort."""
-    now_ms, found = int(reply[0]), []
-    for name, state in zip(reply[1::2], reply[2::2], strict=True):
+def _scores(
+    session_id: str, now_ms: int, pairs: Iterable[tuple[str, str]], half_life_ms: int
+) -> list[Score]:
+    """Let each stored score fade until now, and sort."""
+    found = []
+    for name, state in pairs:
         score, _, at_ms = state.partition(" ")
         try:
             worth = decayed(float(score), now_ms - int(at_ms), half_life_ms)

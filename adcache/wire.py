@@ -40,6 +40,14 @@ def as_it_is(reply: Any) -> Any:
     return reply
 
 
+def as_dict(reply: Any) -> dict[str, str]:
+    """Read HGETALL: the fake and the cluster give a dict, the wire a flat list."""
+    if isinstance(reply, dict):
+        return reply
+    parts = iter(reply)
+    return dict(zip(parts, parts, strict=True))
+
+
 class Question(NamedTuple, Generic[Answer]):
     """One command, and how to read its reply.
 

@@ -23,6 +23,7 @@ from adcache import (
     connect,
 )
 from adcache.ad_line import AdLine, CreativeLine, read_targeting
+from adcache.campaigns_index import READY
 from tests.campaign_help import HOSTILE, START, banner, campaign, running, trips_of
 from tests.conftest import all_keys, empty
 from tests.proxy import Proxy
@@ -428,7 +429,7 @@ def test_how_long_the_keys_of_the_index_live(cache):
     """A day, and another cache's shorter time does not shorten it."""
     fill(CampaignCache(cache), {"tea": 1})
     fill(CampaignCache(cache, index_ttl=60), {"cake": 1})
-    patterns = ("targeting_index", "targeting_ads", "targeting_due")
+    patterns = [f"targeting_{name}" for name in ("index", "ads", "due", "ready")]
     lives = [cache.redis_client.ttl(cell(cache, pattern)) for pattern in patterns]
     remembered = [
         cache.redis_client.ttl(cache.get_key("campaign_index", campaign_id=each))
@@ -695,6 +696,34 @@ def test_a_lost_line_is_left_out(cache):
     assert ["a"] == listed(campaigns, "tea")
 
 
+def test_the_ready_lines_are_the_best_until_somebody_turns(timed_cache, clock):
+    """One GET tells what the script would; it is over when one starts."""
+    campaigns = CampaignCache(timed_cache)
+    later = running("later", bid_price=9, start_date=clock.now() + timedelta(hours=1))
+    fill(campaigns, {f"c{n:02}": n for n in range(READY + 3)})
+    campaigns.set_campaign(later)
+    campaigns.index_campaign_targeting("later", {"interests": ["tea"]})
+    question = campaigns.ask_ready("tea")
+    before = timed_cache.wire.ask(question)
+    best = campaigns.get_ads("tea", best=READY)
+    clock.advance(3540)
+    after = campaigns.get_ads("tea", best=READY)
+    anew = timed_cache.wire.ask(question)
+
+    assert best == before.lines
+    assert clock.now_ms() == before.until_ms
+    assert "later" not in [line.campaign_id for line in before.lines]
+    assert "later" in [line.campaign_id for line in after]
+    assert after == anew.lines
+    assert clock.now_ms() < anew.until_ms
+
+
+def test_nobodys_cell_is_ready_too(cache):
+    """No text: nobody is there, and nobody will be before the text is written."""
+    campaigns = CampaignCache(cache)
+    assert [] == cache.wire.ask(campaigns.ask_ready("nobody's")).lines
+
+
 def test_a_damaged_line_costs_only_itself(cache):
     """Not JSON, another shape, fewer fields: the others are read all the same."""
     campaigns = CampaignCache(cache)
@@ -777,7 +806,7 @@ class IndexMachine(RuleBasedStateMachine):
     @invariant()
     def found_where_it_belongs(self):
         """Lines stand where the model has them; the active ones are found."""
-        now = self.clock.now()
+        now, now_ms = self.clock.now(), self.clock.now_ms()
         for interest in ("x", "y z", "any"):
             right = {
                 each: record.bid_price
@@ -790,6 +819,9 @@ class IndexMachine(RuleBasedStateMachine):
                 line.campaign_id: line.bid / 10**6
                 for line in self.campaigns.get_ads(interest)
             }
+            ready = self.cache.wire.ask(self.campaigns.ask_ready(interest))
+            assert now_ms < ready.until_ms
+            assert lines == {each.campaign_id: each.bid / 10**6 for each in ready.lines}
             for each in {*right, *lines} - self.crashed:
                 assert right.get(each) == lines.get(each)
             active = self.campaigns.get_active_campaigns({"interests": [interest]})

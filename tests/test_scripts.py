@@ -82,11 +82,11 @@ def test_a_script_stays_away_from_dangerous_commands(name):
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_fits_on_a_page(name):
-    """Short enough to read: 50 lines of code in its file, 210 with shared parts."""
+    """Short enough to read: 50 lines of code in its file, 240 with shared parts."""
     own = (resources.files("adcache") / "scripts" / f"{name}.lua").read_text("utf-8")
 
     assert _code_lines(own) <= 50
-    assert _code_lines(SCRIPTS[name]) <= 210
+    assert _code_lines(SCRIPTS[name]) <= 240
 
 
 def _code_lines(source: str) -> int:

@@ -16,13 +16,16 @@
 --   budget, pacing; settled, released, expired (this id is over), charged
 -- Why a script: two bidders that both find the last micros free would both bid.
 -- include clock.lua
+local now, cpm, amount = clock(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local lease, horizon = tonumber(ARGV[5]), tonumber(ARGV[6])
+if not now then return redis.error_reply('NOTIME this Redis user may not ask for TIME') end
+
+-- include reserve_usual.lua
+
 -- include local_day.lua
 -- include account.lua
 -- include account_save.lua
 -- include ledger.lua
-local now, cpm, amount = clock(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local lease, horizon = tonumber(ARGV[5]), tonumber(ARGV[6])
-if not now then return redis.error_reply('NOTIME this Redis user may not ask for TIME') end
 
 local known = read_entry(ARGV[2], now)
 if known then

@@ -2,6 +2,7 @@
 -- KEYS[1] board       zset of a cell: who may run now, by bid (micros CPM)
 -- KEYS[2] ads         hash of the cell: campaign -> its line
 -- KEYS[3] due         zset of the cell: when a campaign enters or leaves the board
+-- KEYS[4] ready       string: its best lines as text, what a decision reads
 -- ARGV[1] now_ms      time in ms, or '' for the server's
 -- ARGV[2] keep_ms     how long what is written here is kept
 -- ARGV[3] campaign    the campaign, encoded
@@ -32,8 +33,9 @@ else
 end
 redis.call('HSET', ads, campaign, line)
 redis.call('ZADD', due, next_turn, campaign)
-turn(board, ads, due, now)
-for _, key in ipairs(KEYS) do
+for _, key in ipairs({ board, ads, due }) do
   if redis.call('PTTL', key) < keep then redis.call('PEXPIRE', key, keep) end
 end
+turn(board, ads, due, now)
+make_ready(board, ads, due, KEYS[4])
 return 1

@@ -16,6 +16,7 @@
 --         wait (-1 = ever), why: "free", "capped", "released", "suppressed"
 -- Why a script: of two servers that find one place left, both would bid with it.
 -- include clock.lua
+-- include lease_usual.lua
 -- include hash_clock.lua
 -- include upkeep.lua
 -- include leases.lua

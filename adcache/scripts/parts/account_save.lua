@@ -26,9 +26,9 @@ local function save(account, now, last_ms, horizon)
   if last_ms + horizon > account.until_ms then
     account.until_ms = last_ms + horizon
     redis.call('HSET', KEYS[2], 'until_ms', text(account.until_ms))
-    for i = 2, 3 do
+    for _, key in ipairs({ KEYS[2], KEYS[3] }) do
       local life = account.until_ms - now
-      if redis.call('PTTL', KEYS[i]) < life then redis.call('PEXPIRE', KEYS[i], text(life)) end
+      if redis.call('PTTL', key) < life then redis.call('PEXPIRE', key, text(life)) end
     end
   end
 end
