@@ -27,6 +27,11 @@ from adcache.money import Money, from_micros, to_micros
 class RealTimeBiddingCache:
     """Auctions in Redis: many servers may bid, one of them wins, all agree who.
 
+    Prices are CPMs. First and second price: the winner pays its own bid, or the
+    best bid of a different bidder, at least its floor. Source: OpenRTB 2.6,
+    section 3.2.1, attribute ``at``. Raises `InvalidValue` before anything is
+    written, and `RedisUnavailable`.
+
     >>> from adcache import connect
     >>> auctions = RealTimeBiddingCache(connect("fakeredis://"))
     >>> bool(auctions.create_auction("doc-1", floor_price=1.0))
@@ -49,7 +54,7 @@ class RealTimeBiddingCache:
         private: bool = False,
         keep: Seconds = 300,
     ) -> AuctionOpened:
-        """Open an auction that takes bids for `ttl` seconds.
+        """Open an auction that takes bids of at least `floor_price` for `ttl` seconds.
 
         Its result is kept `keep` seconds longer; bids never prolong it. `at`
         is 1 (first price) or 2 (second price, the default of OpenRTB 2.6);

@@ -33,7 +33,10 @@ class BidRequestCache:
 
     Request ids are unique within an exchange only, so the key holds both. A
     duplicate is recognised for seconds; what a notice needs to know about a
-    bid is kept for as long as notices may come.
+    bid is kept for as long as notices may come. `ttl` and `notice_horizon` are
+    seconds. Raises `InvalidBidRequest` for a malformed request, `InvalidValue`
+    for another argument that cannot be, both before anything is written, and
+    `RedisUnavailable`.
     """
 
     def __init__(self, redis_cache: RedisAdCache) -> None:
@@ -55,7 +58,6 @@ class BidRequestCache:
         """Store the request and say whether this caller is the first to have it.
 
         With a `claim_id` a retry after a lost reply is told the same again.
-        Raises `InvalidBidRequest` for a malformed request.
         """
         question = self.ask_claim(
             request, exchange=exchange, ttl=ttl, claim_id=claim_id

@@ -59,8 +59,11 @@ def pacing_curve(
     with the burst in millionths of a day's money. Pacing follows the traffic:
     24 weights, from midnight on, in ``targeting["hourly_traffic"]`` (default: all
     equal). A bucket's burst, in seconds of its rate, is ``targeting["burst"]``
-    (default an hour). The arguments replace both. Raises `InvalidValue` for other
-    than 24 weights, negative ones, all zero, and a burst that is no duration.
+    (default an hour). The arguments replace both. Source: the head of this file;
+    ``front_loaded`` is the integral of a rate 2 (1 - t).
+
+    Raises `InvalidValue` for other than 24 weights, negative ones, all zero, and
+    a burst that is no duration.
     """
     if campaign.pacing == "asap":
         return "asap"
@@ -163,7 +166,7 @@ def refill(
     """Fill a token bucket for `elapsed` ms; tokens (micros) and a remainder.
 
     The remainder, in micros times ms of a day, is passed back the next time:
-    without it each call would lose up to a micro.
+    without it each call would lose up to a micro. Source: RFC 2697, section 3.
     """
     elapsed = max(0, min(elapsed, DAY_MS))
     gained, rest = divmod(elapsed * daily + rest, DAY_MS)

@@ -39,6 +39,9 @@ class CampaignCache:
     script that reserves budget looks at the record itself, so nothing paused,
     ended or unknown is ever served.
 
+    Raises `InvalidValue` before anything is written, `UnreadableRecord` for a
+    record that another program wrote, and `RedisUnavailable`.
+
     >>> from adcache import connect
     >>> CampaignCache(connect("fakeredis://")).get_campaign("nobody") is None
     True

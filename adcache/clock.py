@@ -47,7 +47,10 @@ class ManualClock:
         return from_epoch_ms(self._now_ms)
 
     def advance(self, seconds: Seconds) -> None:
-        """Move on by `seconds` (int, float or timedelta; not negative)."""
+        """Move on by `seconds` (int, float or timedelta).
+
+        Raises `InvalidValue` for a negative or infinite time.
+        """
         if isinstance(seconds, timedelta):
             seconds = seconds.total_seconds()
         if not 0 <= seconds < math.inf:

@@ -66,7 +66,8 @@ class RedisAdCache:
     """Client, keys, scripts and clock, shared by all components.
 
     It opens no connection before the first command. One object serves all
-    threads of a process and survives a fork.
+    threads of a process and survives a fork. Raises `InvalidValue` for a client
+    or configuration that cannot work.
 
     >>> cache = RedisAdCache.from_url("fakeredis://")
     >>> cache.get_key("user_session", session_id="s1")
@@ -129,7 +130,11 @@ class RedisAdCache:
             raise self.wire.translate(error) from error
 
     def get_key(self, pattern: str, **ids: str) -> str:
-        """Build the key of a named pattern (see `keys.py`) from its ids."""
+        """Build the key of a named pattern (see `keys.py`) from its ids.
+
+        Raises `UnknownKey` for a wrong name or wrong ids, and `InvalidValue` for
+        an id that is empty or not text.
+        """
         return self.keys.key(pattern, **ids)
 
     def now_ms(self) -> int | str:
@@ -156,7 +161,9 @@ def connect(
 
     URLs: ``fakeredis://`` (embedded), ``redis://host:port/db``, ``rediss://``
     (TLS), ``unix:///path``, ``redis+cluster://host:port,host:port``. The namespace
-    comes from the argument, else ``ADCACHE_NAMESPACE``, else the config.
+    comes from the argument, else ``ADCACHE_NAMESPACE``, else the config. Raises
+    `InvalidValue` for another scheme or a namespace that cannot be, and for a
+    cluster of which no node answers `RedisUnavailable`.
 
     >>> cache = connect("fakeredis://")
     """

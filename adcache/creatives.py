@@ -36,7 +36,9 @@ class CreativeCache:
     """Creative records by id, loaded from a system of record when unknown.
 
     `source` is that system; `negative_ttl` (seconds) is how long "there is none"
-    is believed.
+    is believed. Raises `InvalidValue` before anything is written,
+    `UnreadableRecord` for a record that another program wrote, and
+    `RedisUnavailable`.
 
     >>> from adcache import connect
     >>> ads = CreativeCache(connect("fakeredis://"))

@@ -69,6 +69,7 @@ def impression_cost(cpm_micros: int, carry: int = 0) -> tuple[int, int]:
 
     CPM is per thousand, so the division leaves 0-999 thousandths of a micro.
     Pass the remainder back as `carry` with the next impression and no money
-    is lost: a thousand impressions cost exactly `cpm_micros`.
+    is lost: a thousand impressions cost exactly `cpm_micros`. Source: OpenRTB
+    2.6, section 4.2.3, ``price``: a CPM, though for a single impression.
     """
     return divmod(cpm_micros + carry, 1000)

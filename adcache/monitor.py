@@ -30,7 +30,7 @@ class Sample(msgspec.Struct, frozen=True):
     """One look at the cache; `error` says why `stats` is None, or "".
 
     `stats` is what `get_cache_stats` returns, `latency_us` the median of three
-    PINGs, `keys_without_ttl` what a scan of 1000 keys found.
+    PINGs (microseconds), `keys_without_ttl` what a scan of 1000 keys found.
     """
 
     at: datetime
@@ -46,6 +46,9 @@ class CacheMonitor:
 
     `on_alert` is called with each `Alert` that was not there in the sample
     before, by the sampling thread. The last `keep` samples are kept.
+
+    Raises `InvalidValue` for a number or time that cannot be, and
+    `RedisUnavailable` when the server that is asked does not answer.
 
     >>> from adcache import connect
     >>> with CacheMonitor(connect("fakeredis://")) as monitor:

@@ -57,7 +57,8 @@ class BudgetPacer:
     Budgets, days and curves are the campaign's own (`CampaignData`); it must be
     in the cache, an expired record refuses. `lease` is how long a bid's amount
     is held: ``bid.exp`` plus a margin. `notice_horizon` is how long a billing
-    notice may take after the win. Both in seconds. Time is the server's.
+    notice may take after the win. Both in seconds. Time is the server's. Prices
+    are CPMs. Raises `InvalidValue` before anything is written, `RedisUnavailable`.
 
     >>> from adcache import connect
     >>> pacer = BudgetPacer(connect("fakeredis://"))
@@ -94,8 +95,7 @@ class BudgetPacer:
         `cpm` is the bid (per thousand impressions). A retry with the same id is
         answered as the first call was and reserves once; a refusal is not
         remembered, as nothing was reserved. `note` is opaque text that comes
-        back with every notice. Raises `InvalidValue` before anything is written
-        and `RedisUnavailable`.
+        back with every notice.
         """
         question = self.ask_reserve(
             campaign_id, reservation_id, cpm, lease=lease, note=note

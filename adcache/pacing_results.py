@@ -45,8 +45,8 @@ class BudgetNotice(msgspec.Struct, frozen=True):
 class Settlement(msgspec.Struct, frozen=True):
     """Is the cost of an impression in the books? True or False in an ``if``.
 
-    `cost` was added to what is spent, once; `overrun` is the part of it that the
-    budget had no room for. `late`: its amount was not reserved any more.
+    `cost` (micros) was added to what is spent, once; `overrun` is the part of it
+    that the budget had no room for. `late`: its amount was not reserved any more.
     `duplicate`: the figures are those of the first notice. `reason` is empty, or
     ``unknown`` (no such reservation) or ``lost`` (see `Reservation`; nothing is
     counted, ask again). `acknowledged`: did the replicas that were asked for

@@ -59,6 +59,9 @@ class UserProfileCache:
     and drops those who joined longest ago; a user may be in `max_segments`.
     Nothing is stored of a user whom `erase_user` has suppressed.
 
+    Raises `InvalidValue` before anything is written, `UnreadableRecord` for a
+    record that another program wrote, and `RedisUnavailable`.
+
     >>> from datetime import UTC, datetime
     >>> from adcache import connect
     >>> profiles = UserProfileCache(connect("fakeredis://"))

@@ -63,7 +63,8 @@ def early_refresh_probability(
     """Chance that at least one of `readers` refreshes with `left` until expiry.
 
     For one reader ``exp(-left / (delta * beta))``: `early_refresh` with the
-    random number integrated out. 1.0 when the copy is over.
+    random number integrated out, for several the chance that not all of them
+    wait. 1.0 when the copy is over. All times have one unit. Source: as there.
 
     >>> round(early_refresh_probability(left=2.0, delta=1.0), 3)
     0.135

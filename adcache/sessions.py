@@ -36,6 +36,9 @@ class SessionManager:
     Where an id comes from the browser, begin a new one at login (session id
     None): an id that someone else may have planted is no proof of anything.
 
+    Raises `InvalidValue` before anything is written, `UnreadableRecord` for a
+    session that another program wrote, and `RedisUnavailable`.
+
     >>> from adcache import connect
     >>> sessions = SessionManager(connect("fakeredis://"))
     >>> sessions.create_session("s1", {"user_id": "ada", "cart": ["tea"]})

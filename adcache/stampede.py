@@ -42,6 +42,9 @@ class ReadThrough:
     while loads fail or are under way; at once if `invalidate` or `put` follow it.
     A read that begins after they returned never gets what was loaded before.
 
+    Raises `InvalidValue` for a key or value that cannot be, `LoaderFailed`,
+    `UnreadableRecord` for a copy of another program's, and `RedisUnavailable`.
+
     >>> from adcache import connect
     >>> names = ReadThrough(connect("fakeredis://"), "names", lambda key: key.title())
     >>> [names.get("ada"), names.get("ada")]  # the second finds the copy

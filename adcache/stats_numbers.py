@@ -79,8 +79,8 @@ def ratios(totals: Mapping[str, Value]) -> dict[str, float]:
 
     ctr = clicks / impressions; cvr = conversions / clicks; cpc = cost / clicks;
     cpa = cost / conversions; ecpm = 1000 cost / impressions, the price of a
-    thousand impressions; roas = revenue / cost. These are the usual
-    definitions of the trade, with cost and revenue in one currency.
+    thousand impressions; roas = revenue / cost. Source: the usual definitions
+    of the trade, with cost and revenue in one currency.
 
     >>> ratios({"impressions": 1000, "clicks": 20, "cost": 5.0})["cpc"]
     0.25

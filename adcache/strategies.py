@@ -58,7 +58,9 @@ class RecordCache:
 
     Values are what JSON gives back unchanged: dicts with text keys, lists, text,
     numbers. All programs that write a kind must do it through this class;
-    write-back does not mix with the other three.
+    write-back does not mix with the other three. Raises `InvalidValue` before
+    anything is written, `UnreadableRecord` for a copy of another program's, and
+    `RedisUnavailable`; errors of the database come out unchanged.
 
     >>> from adcache import SqliteRecords, connect
     >>> ads = RecordCache(connect("fakeredis://"), "ads", SqliteRecords(":memory:"))
@@ -110,7 +112,7 @@ class RecordCache:
     def get(self, key: str) -> Any:
         """Return the record of `key`, None when there is none.
 
-        A hit is one GET. Errors of the database come out unchanged.
+        A hit is one GET.
         """
         record = self._key(0, key)
         copy = self.cache.wire.execute("GET", record, safe=True, meter=self._meter)

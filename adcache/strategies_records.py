@@ -44,7 +44,7 @@ class SqliteRecords:
     What `store` has returned from survives a crash of the process and of the
     machine. A removed record leaves a row that remembers its version. Errors of
     SQLite come out as `sqlite3.Error`; `timeout` is how many seconds to wait
-    for another process that writes.
+    for another process that writes. Raises `InvalidValue` for a bad argument.
 
     >>> records = SqliteRecords(":memory:")
     >>> records.store("ad-1", {"format": "video"}, version=2)

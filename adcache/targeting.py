@@ -36,7 +36,8 @@ class SessionTargeting:
     Where `SessionManager` has an open session of that id, the scores are that
     session's: they end with it, and whoever has the id next inherits none. With
     `live_only`, events count for such sessions only, so that none that comes after
-    a logout begins anew.
+    a logout begins anew. Raises `InvalidValue` before anything is written,
+    `UnreadableRecord` for scores of another program's, and `RedisUnavailable`.
 
     >>> from adcache import connect
     >>> targeting = SessionTargeting(connect("fakeredis://"))
@@ -146,7 +147,7 @@ class SessionTargeting:
         """Return what `interests` would, from what `ask_stored` brought.
 
         `began` is when the session began (`created_us`): scores of an earlier one
-        of that id are not these. `now_ms` is the server's time.
+        of that id are not these. `now_ms` is the server's time, ms since 1970.
         """
         theirs = stored.get(":session") == began
         if not theirs or int(stored.get(":ends", 0)) <= now_ms:
@@ -186,9 +187,9 @@ def decayed(score: float, age: float, half_life: float) -> float:
     """Value of a score after `age`: ``score * 2 ** (-age / half_life)``, same units.
 
     Exponential decay, the one kind in which all scores fade by the same factor,
-    so that their order never changes by waiting (Cormode et al., "Forward Decay:
-    A Practical Time Decay Model for Streaming Systems", ICDE 2009, section II).
-    A negative age (a clock that was set back) counts as none, and what becomes
+    so that their order never changes by waiting. Source: Cormode et al., "Forward
+    Decay: A Practical Time Decay Model for Streaming Systems", ICDE 2009, section
+    II. A negative age (a clock that was set back) counts as none, and what becomes
     too small for a float is 0. ``interest_record.lua`` computes the same.
     """
     return score * math.exp2(-max(0.0, age) / half_life)
@@ -202,7 +203,8 @@ def rank_campaigns(
     """Rank campaigns by the sum of the scores of the interests they are for.
 
     An interest that a campaign names twice counts once; a campaign that shares
-    no interest is left out; equal campaigns stand by id. Pure arithmetic.
+    no interest is left out; equal campaigns stand by id. Pure arithmetic. Raises
+    `InvalidValue` for a limit that is none.
 
     >>> rank_campaigns({"tea": 2.0, "art": 1.0}, {"a": ["tea", "art"], "b": ["art"]})
     [('a', 3.0), ('b', 1.0)]
