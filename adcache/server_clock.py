@@ -1,8 +1,9 @@
 """The server's time, known here: asked once a minute, read without a trip.
 
 A key that carries a date must be named before the script that writes it runs,
-so the process itself has to know which day it is at the server. Its own wall
-clock may be wrong by days; how much time has passed since it asked, it knows.
+so the process itself has to know which day it is at the server; and a copy says
+until when it is fresh by the server's clock. The process' own wall clock may be
+wrong by days; how much time has passed since it asked, it knows.
 """
 
 import time
@@ -16,8 +17,10 @@ JUMP = 0.5  # seconds: a wall clock that moved against the other was set, or sle
 class ServerClock:
     """Tells the server's time in ms since 1970; a manual clock comes first.
 
-    It is off by at most half the round trip of its question, which takes a
-    trip of its own. Safe to share among threads and over a fork.
+    It is off by at most a round trip. The question takes a trip of its own, but
+    not where scripts' replies bring the time anyway: see `learn`. On a cluster
+    the nodes' clocks are taken as equal. Safe to share among threads and over a
+    fork.
     """
 
     def __init__(self, redis_cache: RedisAdCache) -> None:
@@ -36,6 +39,10 @@ class ServerClock:
             if passed < ASK_AGAIN and abs(wall - asked_wall - passed) < JUMP:
                 return int((server + passed) * 1000)
         return self._ask()
+
+    def learn(self, server_ms: int) -> None:
+        """Take note of the time (ms since 1970) that a reply has just brought."""
+        self._known = (server_ms / 1000, time.monotonic(), time.time())
 
     def _ask(self) -> int:
         before = time.monotonic()

@@ -31,7 +31,7 @@ class ReadThrough:
 
     - One call of `load` for a record while its lease lives. A loader that is
       killed or hangs loses its lease in time; then one more is called.
-    - A hit is one GET, without a lock.
+    - A hit is one GET, without a lock; a TIME goes with it at most once a minute.
     - What a late loader brings is not kept if something newer was loaded, put
       or invalidated since: its token tells ("fencing").
     - When `load` raises, the old copy is served for `stale` seconds beyond its
@@ -135,9 +135,9 @@ class ReadThrough:
     def _look(self, name: str) -> tuple[str | None, str | None]:
         """Read the copy, and its JSON if it needs no refresh: this is all of a hit."""
         copy = self.cache.wire.execute("GET", name, safe=True, meter=self._meter)
-        now = self._copies.clock.now_ms()
-        if copy is None or now is None:  # the time comes with the first script
+        if copy is None:
             return None, None
+        now = self._copies.clock.now_ms()
         fresh_until, load_ms, _, body = open_envelope(copy)
         if early_refresh(now, fresh_until, load_ms, self._beta, self._rng):
             return copy, None

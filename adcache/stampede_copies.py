@@ -10,7 +10,7 @@ from adcache.envelope import open_envelope
 from adcache.errors import AdCacheError, InvalidValue
 from adcache.keys import encode_id
 from adcache.refresh import Rng, jittered
-from adcache.stampede_time import ServerTime
+from adcache.server_clock import ServerClock
 
 MEMORY = 10  # leases: a loader this late is still told from a newer one
 
@@ -51,7 +51,7 @@ class Copies:
         self.cache = redis_cache
         self.kind = kind
         self.times = times
-        self.clock = ServerTime(redis_cache)
+        self.clock = ServerClock(redis_cache)
         self._rng = rng
         self._scripts = redis_cache.lua_scripts
 
@@ -134,12 +134,11 @@ class Copies:
 
     def servable(self, copy: str | None) -> str | None:
         """JSON of a copy that is fresh, or stale and not too old; else None."""
-        now = self.clock.now_ms()
-        if not copy or now is None:
+        if not copy:
             return None
         fresh_until, _, _, body = open_envelope(copy)
         stale_ms = self.times.stale_ms if body else 0
-        return body if now < fresh_until + stale_ms else None
+        return body if self.clock.now_ms() < fresh_until + stale_ms else None
 
     def _lifetimes(self, body: str) -> tuple[int, int]:
         """How long a copy is fresh, and how long Redis keeps it, in ms."""
