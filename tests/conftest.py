@@ -147,6 +147,15 @@ def keys_without_ttl(cache: RedisAdCache) -> list[str]:
     ]
 
 
+def trips_of(cache: RedisAdCache, call: Callable[[], Any]) -> int:
+    """How often a call waits for the network."""
+    trips: list[int] = []
+    cache.wire.observer = lambda pairs, _: trips.append(len(pairs))
+    call()
+    cache.wire.observer = None
+    return len(trips)
+
+
 def empty(cache: RedisAdCache) -> None:
     """Delete the namespace's keys, and nothing else."""
     for key in all_keys(cache):

@@ -4,7 +4,6 @@ import contextlib
 import multiprocessing
 import random
 import signal
-import socket
 import threading
 import time
 from collections import Counter
@@ -27,31 +26,11 @@ from adcache import (
 )
 from adcache.backends import LocalCluster
 from tests.conftest import need_binary
-from tests.proxy import Proxy, _close
+from tools.soak.lossy import LossyProxy
 
 ALGORITHMS = ("fixed", "sliding_counter", "sliding_log")
 PROCESSES, TRIES, LIMIT = 4, 400, 20
-
-
-class LossyProxy(Proxy):
-    """Loses 3 % of the replies, and cuts another 1 % of them in half."""
-
-    def __init__(self, target_port: int) -> None:
-        self.lost = 0
-        self._chance = random.Random(7)
-        super().__init__(target_port)
-
-    def _replies(self, client: socket.socket, server: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := server.recv(65536):
-                luck = self._chance.random()
-                if luck < 0.04:
-                    self.lost += 1
-                    if luck < 0.01:
-                        client.sendall(data[: len(data) // 2])
-                    break
-                client.sendall(data)
-        _close(client, server)
+LOST = 0.04  # share of the replies that a lossy line loses
 
 
 def until_answered(call: Callable[[], Any], seconds: float = 20) -> Any:
@@ -69,7 +48,7 @@ def until_answered(call: Callable[[], Any], seconds: float = 20) -> Any:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_lossy_line_counts_each_impression_once(own_server, algorithm):
     """Of 4 threads that repeat what was lost, the count equals their impressions."""
-    proxy = LossyProxy(own_server.port)
+    proxy = LossyProxy(own_server.port, LOST)
     caps = FrequencyCapManager(connect(proxy.url), algorithm)
     both = (Cap(1_000_000, 3600), Cap(1_000_000, 86400))
 

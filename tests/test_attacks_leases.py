@@ -17,8 +17,9 @@ from adcache import (
 )
 from adcache.privacy import UserPrivacy
 from adcache.privacy_search import Search
-from tests.test_attacks import LossyProxy, until_answered
+from tests.test_attacks import LOST, until_answered
 from tests.test_privacy import fill, profile
+from tools.soak.lossy import LossyProxy
 
 SERVERS = ["redis", "redis-8.2", "valkey-8.1", "cluster"]
 PROCESSES, TRIES, LIMIT = 4, 120, 30
@@ -27,7 +28,7 @@ CAPS = [Cap(LIMIT, 3600), Cap(1_000_000, 86400)]
 
 def test_on_a_lossy_line_each_impression_counts_once(own_server):
     """Every call repeated until answered: what was confirmed is what is counted."""
-    proxy = LossyProxy(own_server.port)
+    proxy = LossyProxy(own_server.port, LOST)
     caps = FrequencyCapManager(connect(proxy.url))
     many = [Cap(1_000_000, 3600), Cap(1_000_000, 86400)]
     shown: list[int] = []
@@ -145,7 +146,7 @@ def test_writers_killed_in_the_midst_of_an_erasure(server_url, make_cache, backe
 
 def test_an_erasure_over_a_lossy_line_is_repeated_until_it_is_done(own_server):
     """Cut again and again, it is run again and again; the last one proves it."""
-    proxy = LossyProxy(own_server.port)
+    proxy = LossyProxy(own_server.port, LOST)
     direct, lossy = connect(own_server.url), connect(proxy.url)
     for round_ in range(12):
         user = f"ada{round_}"

@@ -21,7 +21,8 @@ from adcache import (
 from adcache.backends import LocalCluster, LocalServer
 from tests.budget_help import END, campaign, charge, store
 from tests.conftest import need_binary
-from tests.test_attacks import LossyProxy, until_answered
+from tests.test_attacks import LOST, until_answered
+from tools.soak.lossy import LossyProxy
 
 LATER = END.replace(year=2099)
 THREADS, PROCESSES, BIDS = 32, 4, 40
@@ -81,7 +82,7 @@ def check(pacer: BudgetPacer, total: Counter, budget: int) -> None:
 
 def test_32_threads_and_4_processes_on_a_lossy_line(own_server):
     """Every 25th reply is lost and repeated: no overspend, sums exactly equal."""
-    proxy, budget = LossyProxy(own_server.port), 1.5
+    proxy, budget = LossyProxy(own_server.port, LOST), 1.5
     direct = connect(own_server.url, namespace="race")
     store(direct, campaign(budget=budget, end_date=LATER))
     context = multiprocessing.get_context("spawn")

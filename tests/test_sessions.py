@@ -20,22 +20,13 @@ from adcache import (
     connect,
 )
 from adcache.sessions import MARK_MS
-from tests.conftest import all_keys
+from tests.conftest import all_keys, trips_of
 from tests.proxy import Proxy
 
 HOSTILE = ["a:b", "{a}", "a b", "a\nb", "a|b", "~", "a\0b", "🦊", "\ud800", "%41", "*"]
 ADA = {"user_id": "ada", "user_agent": "Mozilla/5.0", "ip_address": "192.0.2.1"}
 BEN = {"user_id": "ben"}
 MS = 0.001
-
-
-def trips_of(cache, call):
-    """Count the waits for the network that a call takes."""
-    trips = []
-    cache.wire.observer = lambda pairs, _: trips.append(len(pairs))
-    call()
-    cache.wire.observer = None
-    return len(trips)
 
 
 def suppress(cache, user_id):

@@ -26,7 +26,8 @@ from adcache.server_clock import ServerClock
 from adcache.stats_days import day_of, start_ms
 from tests.conftest import all_keys, need_binary
 from tests.proxy import Proxy
-from tests.test_attacks import LossyProxy, until_answered
+from tests.test_attacks import LOST, until_answered
+from tools.soak.lossy import LossyProxy
 
 HOSTILE = ["a:b", "{a}", "a b", "a\nb", "a:micros", "07 clicks", "🦊", "\ud800", "%"]
 DAY = 86_400
@@ -579,7 +580,7 @@ def test_a_lost_reply_counts_once_with_an_id(own_server):
 
 def test_a_lossy_line_neither_loses_nor_doubles(own_server):
     """4 ad servers deliver the same 150 events over a bad line until acknowledged."""
-    proxy = LossyProxy(own_server.port)
+    proxy = LossyProxy(own_server.port, LOST)
 
     def deliver() -> None:
         stats = PerformanceStatsCache(connect(proxy.url))

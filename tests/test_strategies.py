@@ -138,16 +138,6 @@ def copy_of(cache, records, key="k"):
     return cache.redis_client.get(records._key(0, key))
 
 
-def test_the_seeds_names_and_values():
-    """The enum is the seed's."""
-    assert {
-        "WRITE_THROUGH": "write_through",
-        "WRITE_BACK": "write_back",
-        "WRITE_AROUND": "write_around",
-        "CACHE_ASIDE": "cache_aside",
-    } == {strategy.name: strategy.value for strategy in CacheStrategy}
-
-
 def test_read_your_write_and_delete(cache, memory, strategy):
     """After put a get has the value, after delete None, cached or not."""
     records = cached(cache, memory, strategy)

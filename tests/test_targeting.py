@@ -26,7 +26,7 @@ from adcache.openrtb import decode_bid_request
 from adcache.sessions import MARK_MS
 from adcache.targeting import EVENTS_KNOWN, NEGLIGIBLE, decayed
 from adcache.targeting_events import CATEGORY_INTERESTS, EVENT_WEIGHTS
-from tests.conftest import all_keys
+from tests.conftest import all_keys, trips_of
 from tests.proxy import Proxy
 
 HOSTILE = [
@@ -42,15 +42,6 @@ class SetBack(ManualClock):
 
     def set_back(self, seconds):
         self._now_ms -= round(seconds * 1000)
-
-
-def trips_of(cache, call):
-    """Count the waits for the network that a call takes."""
-    trips = []
-    cache.wire.observer = lambda pairs, _: trips.append(len(pairs))
-    call()
-    cache.wire.observer = None
-    return len(trips)
 
 
 def test_events_add_up(timed_cache):
