@@ -74,21 +74,16 @@ def make_cache(
     Afterwards every key left must have a TTL, but for the durable ones of
     `keys.py`; then the namespace is emptied.
     """
-    made: list[tuple[RedisAdCache, str]] = []
+    made: list[RedisAdCache] = []
 
     def connect_to(backend: str, **options: Any) -> RedisAdCache:
         options.setdefault("namespace", f"test-{secrets.token_hex(6)}")
         cache = connect(server_url(backend), **options)
-        made.append((cache, options["namespace"]))
+        made.append(cache)
         return cache
 
     yield connect_to
-    immortal: list[str] = []
-    for cache, _ in made:
-        immortal += keys_without_ttl(cache)
-        empty(cache)
-        cache.close()
-    assert immortal == [], f"keys without a TTL: {immortal}"
+    leave(*made)
 
 
 @pytest.fixture(params=BACKENDS)
@@ -160,3 +155,13 @@ def empty(cache: RedisAdCache) -> None:
     """Delete the namespace's keys, and nothing else."""
     for key in all_keys(cache):
         cache.redis_client.delete(key)
+
+
+def leave(*caches: RedisAdCache) -> None:
+    """Empty and close caches; every key that was left must have had a TTL."""
+    immortal: list[str] = []
+    for cache in caches:
+        immortal += keys_without_ttl(cache)
+        empty(cache)
+        cache.close()
+    assert immortal == [], f"keys without a TTL: {immortal}"

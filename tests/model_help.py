@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from adcache import ManualClock, RedisAdCache, connect
-from tests.conftest import empty, keys_without_ttl
+from tests.conftest import leave
 
 
 class Twins(RuleBasedStateMachine):
@@ -61,11 +61,7 @@ class Twins(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Leave nothing behind, and nothing without an end."""
-        for cache in getattr(self, "caches", ()):
-            immortal = keys_without_ttl(cache)
-            empty(cache)
-            cache.close()
-            assert [] == immortal
+        leave(*getattr(self, "caches", ()))
 
 
 def run(

@@ -13,7 +13,7 @@ from hypothesis.stateful import (
 )
 
 from adcache import ManualClock, UserProfileCache, connect
-from tests.conftest import empty, keys_without_ttl
+from tests.conftest import leave
 from tests.test_profiles import profile
 
 
@@ -172,11 +172,7 @@ class ProfileMachine(RuleBasedStateMachine):
         assert len(members) == size
 
     def teardown(self):
-        for cache in getattr(self, "caches", ()):
-            immortal = keys_without_ttl(cache)
-            empty(cache)
-            cache.close()
-            assert [] == immortal
+        leave(*getattr(self, "caches", ()))
 
 
 def test_profiles_and_segments_equal_their_model(redis_url):

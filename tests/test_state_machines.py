@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 )
 
 from adcache import Cap, FrequencyCapManager, ManualClock, RealTimeBiddingCache, connect
-from tests.conftest import empty, keys_without_ttl
+from tests.conftest import leave
 
 USERS = st.sampled_from(["u", "a:b"])
 CAMPAIGNS = st.sampled_from(["c", "c:d"])
@@ -255,11 +255,7 @@ class CapMachine(RuleBasedStateMachine):
         self.clock.advance(seconds)
 
     def teardown(self):
-        for cache in getattr(self, "caches", ()):
-            immortal = keys_without_ttl(cache)
-            empty(cache)
-            cache.close()
-            assert [] == immortal
+        leave(*getattr(self, "caches", ()))
 
 
 class LeaseMachine(CapMachine):
