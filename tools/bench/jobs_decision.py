@@ -22,7 +22,7 @@ from adcache.profiles import UserProfileCache
 from adcache.sample_requests import sample_request
 from adcache.sessions import SessionManager
 from adcache.targeting import SessionTargeting
-from tools.bench.measure import BARE, OURS, Absent, Contender, Job, Run
+from tools.bench.measure import BARE, OURS, Absent, Contender, Job
 from tools.bench.replay import bare, recorded, same_trips
 
 TEN, MANY = "ad decision, 10 campaigns", "ad decision, 10,000 campaigns"
@@ -141,16 +141,27 @@ class Decider:
             self.server.loss(self._bids.pop())
 
 
-def naive_run(url: str) -> Run:
-    """The naive composition, bytes to text."""
-    server, given = NaiveAdServer(connect(url, namespace=NAMESPACES[TEN])), requests()
+class NaiveDecider:
+    """The naive composition, bytes to text; `tidy` forgets whom it has shown ads.
 
-    def run(calls: int) -> None:
+    Else it would soon have fewer than ten candidates, and in the end none.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.server = NaiveAdServer(connect(url, namespace=NAMESPACES[TEN]))
+        self._requests = requests()
+        key = self.server.naive.key
+        self._caps = [key("cap", u, f"campaign_{n}") for u in USERS for n in range(10)]
+
+    def run(self, calls: int) -> None:
+        """Decide on so many requests; each must get its bid."""
         for _ in range(calls):
-            if server.handle(next(given)) is None:
+            if self.server.handle(next(self._requests)) is None:
                 raise RuntimeError("the naive ad server makes no bid")
 
-    return run
+    def tidy(self) -> None:
+        """Remove all counts of impressions."""
+        self.server.naive.client.delete(*self._caps)
 
 
 class Replay:
@@ -197,7 +208,8 @@ def ten(url: str) -> Found:
     for name, near in (OURS, False), (NEAR, True):
         decider = Decider(url, TEN, near)
         yield Contender(name, decider.run, tidy=decider.tidy)
-    yield Contender("naive", naive_run(url))
+    naive = NaiveDecider(url)
+    yield Contender("naive", naive.run, tidy=naive.tidy)
     replay = Replay(url)
     yield Contender(BARE, replay.run, tidy=replay.tidy)
 
