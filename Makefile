@@ -39,7 +39,7 @@ bench: $(BENCH)/.ready ## measure against bare redis-py and peers (ARGS=--quick)
 budgets: $(BENCH)/.ready ## the same, and fail when a goal is missed
 	$(BENCH)/bin/python -m tools.bench --budgets $(ARGS)
 
-soak: $(READY) ## attack the components for ten minutes, write RELIABILITY.md
+soak: $(READY) ## attack the components for minutes, write RELIABILITY.md
 	$(BIN)/python -m tools.soak $(ARGS)
 
 lint: $(READY) ## style, spelling, types
