@@ -69,7 +69,7 @@ KEYS: dict[str, Key] = {
     "real_time_bid": Key("rtb:{{{auction_id}}}", "hash", "ttl + keep, never moved"),
     # Frequency caps: one hash holds all windows of a user (lesson 07).
     "frequency_cap": Key(
-        "freq:cap:{{{user_id}}}", "hash", "longest open window", ("campaign_id",)
+        "freq:cap:{{{user_id}}}", "hash", "longest window (or two)", ("campaign_id",)
     ),
     "frequency_log": Key(
         "freq:log:{{{user_id}}}:{campaign_id}", "zset", "longest window"
@@ -96,7 +96,7 @@ KEYS: dict[str, Key] = {
     "campaign": Key("campaign:{{{campaign_id}}}", "hash", "ttl"),
     "campaign_index": Key("campaign:index:{{{campaign_id}}}", "hash", "index ttl"),
     "campaign_spend": Key(
-        "spend:{{{campaign_id}}}", "hash", "flight's end + notices", durable=True
+        "spend:{{{campaign_id}}}", "hash", "flight's end + 30 days", durable=True
     ),
     "budget_leases": Key(
         "reserved:{{{campaign_id}}}", "zset", "flight's end + notices", durable=True
@@ -107,11 +107,15 @@ KEYS: dict[str, Key] = {
         "lease + notice horizon",
         durable=True,
     ),
-    "targeting_index": Key("targeting:{{{interest}:{location}}}", "zset", "ttl"),
-    "targeting_ads": Key("targeting:ads:{{{interest}:{location}}}", "hash", "ttl"),
-    "targeting_due": Key("targeting:due:{{{interest}:{location}}}", "zset", "ttl"),
+    "targeting_index": Key("targeting:{{{interest}:{location}}}", "zset", "index ttl"),
+    "targeting_ads": Key(
+        "targeting:ads:{{{interest}:{location}}}", "hash", "index ttl"
+    ),
+    "targeting_due": Key(
+        "targeting:due:{{{interest}:{location}}}", "zset", "index ttl"
+    ),
     "targeting_ready": Key(
-        "targeting:ready:{{{interest}:{location}}}", "string", "ttl"
+        "targeting:ready:{{{interest}:{location}}}", "string", "index ttl"
     ),
     "ad_creative": Key("creative:{{{creative_id}}}", "string", "ttl"),
     # Numbers of a campaign (lesson 09).
@@ -130,6 +134,8 @@ KEYS: dict[str, Key] = {
     # Records of another system, kept close (lessons 04 and 11).
     "record": Key("record:{{{kind}:{record_id}}}", "string", "ttl with jitter"),
     "record_lease": Key("record:lease:{{{kind}:{record_id}}}", "hash", "lease"),
+    "loaded": Key("loaded:{{{kind}:{record_id}}}", "string", "ttl + stale"),
+    "loaded_lease": Key("loaded:lease:{{{kind}:{record_id}}}", "hash", "ten leases"),
     # Write-back: what a kind still has to store, and its copies, in one slot.
     "write_record": Key(
         "write:record:{{{kind}}}:{record_id}", "string", "ttl with jitter"
@@ -139,8 +145,6 @@ KEYS: dict[str, Key] = {
     "write_order": Key("write:order:{{{kind}}}", "zset", "until stored", durable=True),
     "write_due": Key("write:due:{{{kind}}}", "zset", "until stored", durable=True),
     "write_versions": Key("write:versions:{{{kind}}}", "string", "none", durable=True),
-    "loaded": Key("loaded:{{{kind}:{record_id}}}", "string", "ttl + stale"),
-    "loaded_lease": Key("loaded:lease:{{{kind}:{record_id}}}", "hash", "leases"),
 }
 
 
