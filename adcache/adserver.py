@@ -3,9 +3,11 @@
 Three waits for Redis answer a request, whatever the number of campaigns:
 
 1. Who is there? The request is claimed, so that a copy of it is not decided
-   twice; profile, session, interests and the user's caps come with it.
-2. Who may bid? The best-paying campaigns of each interest at this place. With
-   the near cache they are in this process already and the trip is saved.
+   twice; profile, session, interests and the user's caps come with it, and the
+   best-paying campaigns for what the page is about.
+2. Who may bid? The best-paying campaigns of each other interest at this place.
+   With the near cache they are in this process already and the trip is saved; so
+   it is where the page has named all that the user is interested in.
 3. May we? In one trip a place under the user's caps is leased, the money is
    reserved, the ad's markup is read and the answer is stored.
 
@@ -19,7 +21,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from adcache.ad_line import AdLine
 from adcache.adserver_answer import (
     NBR_TECHNICAL,
     NBR_TIME,
@@ -28,7 +29,7 @@ from adcache.adserver_answer import (
     choose,
     response_for,
 )
-from adcache.adserver_cells import Cells
+from adcache.adserver_cells import Cells, Search
 from adcache.adserver_journey import Journey
 from adcache.adserver_notices import NoticeResult, Notices
 from adcache.adserver_trips import Arrival, Trips
@@ -37,13 +38,22 @@ from adcache.bid_ids import BidId
 from adcache.clock import Seconds, to_ms
 from adcache.connection import RedisAdCache
 from adcache.consent import may_profile
-from adcache.eligibility import Offer, market_of, offers, refusals, seat_problem
+from adcache.eligibility import (
+    Offer,
+    Rules,
+    market_of,
+    offers,
+    refusals,
+    seat_problem,
+)
 from adcache.errors import AdCacheError, InvalidBidRequest, InvalidValue
+from adcache.frequency_snapshot import CapSnapshot
 from adcache.hops import Hops
 from adcache.keys import encode_id
 from adcache.money import Money, to_micros
 from adcache.near import NearCache
 from adcache.openrtb import Bid, BidRequest, BidResponse, Imp, decode_bid_request
+from adcache.server_clock import ServerClock
 
 RESTING = 1.0  # seconds in which a campaign without money is not tried again
 MOST_RESTING = 10_000
@@ -80,8 +90,9 @@ class AdServer:
     ) -> None:
         self.cache = redis_cache
         self.near = NearCache(redis_cache, "targeting:") if near else None
-        self._trips = Trips(redis_cache)
         self._cells = Cells(redis_cache, self.near, best)
+        self._trips = Trips(redis_cache, self._cells)
+        self._clock = ServerClock(redis_cache)
         self._notices = Notices(redis_cache, self._trips.caps, self._trips.budget)
         self._seat = seat
         self._currency = currency
@@ -169,15 +180,18 @@ class AdServer:
 
     def _decide(self, journey: Journey, request: BidRequest, exchange: str) -> Decision:
         visit = visit_of(request, bool(may_profile(request)))
-        arrival = self._trips.arrive(journey, request, visit, exchange)
+        search = Search(self._clock.now_ms())
+        arrival = self._trips.arrive(journey, request, visit, exchange, search)
         claim, contextual = arrival.claim, arrival.visitor.user_id is None
         reasons: dict[str, str] = {}
         response = claim.response
         if not claim and response is None:
             return Decision(None, "a duplicate, not answered yet", duplicate=True)
         if response is None and not journey.late:
-            lines = self._cells.eligible(journey, arrival.visitor, arrival.now_ms)
-            response, reasons = self._answer(request, exchange, arrival, lines)
+            lines = self._cells.eligible(journey, search, arrival.visitor)
+            market = market_of(request, self._seat, self._rates)
+            rules = Rules(market, lines, arrival.visitor, search.now_ms)
+            response, reasons = self._answer(request, exchange, arrival.caps, rules)
         if journey.late:
             return Decision(None, "too late", reasons, NBR_TIME, contextual)
         if response is None:
@@ -199,27 +213,24 @@ class AdServer:
         self,
         request: BidRequest,
         exchange: str,
-        arrival: Arrival,
-        lines: list[AdLine],
+        caps: CapSnapshot | None,
+        rules: Rules,
     ) -> tuple[BidResponse | None, dict[str, str]]:
         """Let the campaigns compete for each imp; the response, and what was left."""
-        caps = arrival.caps
-        market = market_of(request, self._seat, self._rates)
-        rules = (market, lines, arrival.visitor, arrival.now_ms)
 
         def allowed(offer: Offer) -> str:
             campaign = offer.campaign
-            if self._resting.get(campaign.campaign_id, 0.0) > time.monotonic():
+            name = campaign.campaign_id
+            if self._resting and self._resting.get(name, 0.0) > time.monotonic():
                 return "no money, a moment ago"
-            room = not caps or caps.has_room(campaign.campaign_id, campaign.caps)
-            return "" if room else "capped"
+            return "" if not caps or caps.has_room(name, campaign.caps) else "capped"
 
-        chosen, reasons = choose(request.imp, lambda imp: offers(imp, *rules), allowed)
+        chosen, reasons = choose(request.imp, lambda imp: offers(imp, rules), allowed)
         if len(chosen) < len(request.imp):
             bidding = {imp.id for imp, _ in chosen}
             for imp in request.imp:
                 if imp.id not in bidding and imp.id not in reasons:
-                    counted = refusals(imp, *rules).most_common()
+                    counted = refusals(imp, rules).most_common()
                     reasons[imp.id] = ", ".join(f"{why} ({n})" for why, n in counted)
         bids = [self._bid(imp, offer, exchange, request.id) for imp, offer in chosen]
         if not bids:
@@ -243,7 +254,7 @@ class AdServer:
         bids, refused = self._trips.commit(
             journey, request, exchange, arrival.visitor.user_id, response
         )
-        for bid in response.seatbid[0].bid:
+        for bid in response.seatbid[0].bid if refused else ():
             if refused.get(bid.impid, "").startswith("no money"):
                 self._resting[str(bid.cid)] = time.monotonic() + RESTING
         if len(self._resting) > MOST_RESTING:

@@ -1,11 +1,14 @@
-"""Second wait for Redis of a bid request: which campaigns may bid?
+"""Which campaigns may bid? The lists of the targeting index, read for one request.
 
 The best lines of each interest at this place are read as they were written, one
-GET a cell, or come from the near cache, which may save the trip.
+GET a cell. What the page is about stands in the request: those cells are asked
+for with the first trip. What only the user's interests lead to takes a second
+one, unless the near cache has it.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 from adcache.ad_line import ALL_LOCATIONS, ANY_INTEREST, AdLine
 from adcache.adserver_journey import Journey
@@ -15,9 +18,23 @@ from adcache.connection import RedisAdCache
 from adcache.eligibility import Visitor, by_bid
 from adcache.keys import encode_id
 from adcache.near import NearCache
+from adcache.wire import Question
 
 KEPT = 20_000  # questions
 Name = tuple[str, str]  # of a cell: interest and place
+
+
+class Search:
+    """What one request has found so far, as of `now_ms` (the server's time)."""
+
+    __slots__ = ("asked", "found", "now_ms", "overdue", "ticket")
+
+    def __init__(self, now_ms: int) -> None:
+        self.now_ms = now_ms
+        self.found: dict[Name, list[AdLine]] = {}
+        self.asked: list[Name] = []  # in the trip that is under way
+        self.overdue: list[Name] = []  # a campaign has started or ended there
+        self.ticket = 0  # of the near cache
 
 
 class Cells:
@@ -29,61 +46,64 @@ class Cells:
         self.near = near
         self._best = best
         self._campaigns = CampaignCache(redis_cache)
-        self._campaigns.ask_ads(ANY_INTEREST, best=best)  # refuses a bad number
+        self._campaigns.ask_ads(ANY_INTEREST, best=best)  # refuses what is no number
         self._of_cell = lru_cache(maxsize=KEPT)(self._campaigns.ask_ready)
 
-    def eligible(self, journey: Journey, visitor: Visitor, now_ms: int) -> list[AdLine]:
+    def ask(
+        self, search: Search, interests: tuple[str, ...], place: str | None
+    ) -> list[Question[Any]]:
+        """Ask for the cells of these interests that are not found yet."""
+        found = search.found
+        names = [name for name in _names(interests, place) if name not in found]
+        if self.near and names:
+            search.ticket = self.near.ticket()
+            cells = self.near.get_many([_tag(*name) for name in names])
+            for name, cell in zip(names, cells, strict=True):
+                if cell is not None and cell.until_ms > search.now_ms:
+                    found[name] = cell.lines
+            names = [name for name in names if name not in found]
+        search.asked = names
+        return [self._of_cell(*name) for name in names]
+
+    def take(self, search: Search, answers: Sequence[Any]) -> None:
+        """Take the answers to what was asked, in its order."""
+        for name, cell in zip(search.asked, answers, strict=True):
+            search.found[name] = []
+            if isinstance(cell, Exception):
+                continue  # the campaigns of one node of a cluster are missing
+            if cell.until_ms <= search.now_ms or self._best > READY:
+                search.overdue.append(name)
+                continue
+            search.found[name] = cell.lines
+            if self.near:
+                self.near.put(_tag(*name), cell, search.ticket)
+
+    def eligible(
+        self, journey: Journey, search: Search, visitor: Visitor
+    ) -> list[AdLine]:
         """Return the best campaigns for the visitor's interests, by bid.
 
-        What the near cache knows is not asked; it may save the whole trip. Where
-        a campaign has just started or ended, the list is made anew: one trip more.
+        Where a campaign has just started or ended, the server makes the list
+        anew: one trip more.
         """
-        known, missing = self._at_hand(
-            _names(visitor.interests, visitor.location), now_ms
-        )
-        if missing:
-            ticket = self.near.ticket() if self.near else 0
-            cells = journey.trip(
-                "campaigns", [self._of_cell(*name) for name in missing]
-            )
-            overdue = []
-            for name, cell in zip(missing, cells, strict=True):
-                if isinstance(cell, Exception):
-                    continue  # the campaigns of one node of a cluster are missing
-                if cell.until_ms <= now_ms or self._best > READY:
-                    overdue.append(name)
-                    continue
-                known.append(cell.lines)
-                if self.near:
-                    self.near.put(_tag(*name), cell, ticket)
-            known += self._anew(journey, overdue)
-        known = [lines for lines in known if lines]
-        if len(known) == 1:
-            return known[0]  # a cell's lines come in this order
-        return by_bid({line.campaign_id: line for c in known for line in c}.values())
+        questions = self.ask(search, visitor.interests, visitor.location)
+        if questions:
+            self.take(search, journey.trip("campaigns", questions))
+        if search.overdue:
+            self._anew(journey, search)
+        names = _names(visitor.interests, visitor.location)
+        lists = [lines for name in names if (lines := search.found[name])]
+        if len(lists) == 1:
+            return lists[0]  # a cell's lines come in this order
+        return by_bid({line.campaign_id: line for c in lists for line in c}.values())
 
-    def _at_hand(
-        self, names: Sequence[Name], now_ms: int
-    ) -> tuple[list[list[AdLine]], Sequence[Name]]:
-        """The lists that the near cache knows, and the cells that must be asked."""
-        if self.near is None:
-            return [], names
-        known, missing = [], []
-        cells = self.near.get_many([_tag(*name) for name in names])
-        for name, cell in zip(names, cells, strict=True):
-            if cell is None or cell.until_ms <= now_ms:
-                missing.append(name)
-            else:
-                known.append(cell.lines)
-        return known, missing
-
-    def _anew(self, journey: Journey, names: Sequence[Name]) -> list[list[AdLine]]:
-        """Let the server make lists anew; those of a node that is lost are left out."""
-        if not names:
-            return []
-        ask = self._campaigns.ask_ads
+    def _anew(self, journey: Journey, search: Search) -> None:
+        """Let the server make lists anew; those of a node that is lost stay empty."""
+        ask, names = self._campaigns.ask_ads, search.overdue
         lists = journey.trip("campaigns anew", [ask(*n, self._best) for n in names])
-        return [lines for lines in lists if not isinstance(lines, Exception)]
+        for name, lines in zip(names, lists, strict=True):
+            if not isinstance(lines, Exception):
+                search.found[name] = lines
 
 
 @lru_cache(maxsize=10_000)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from adcache.adserver_answer import finished
+from adcache.adserver_cells import Cells, Search
 from adcache.adserver_journey import Journey
 from adcache.adserver_notices import write_note
 from adcache.adserver_visit import Visit, visitor_of
@@ -29,7 +30,6 @@ from adcache.keys import encode_id
 from adcache.openrtb import Bid, BidRequest, BidResponse
 from adcache.pacing import BudgetPacer
 from adcache.profiles import Known, UserProfileCache
-from adcache.server_clock import ServerClock
 from adcache.sessions import SessionManager
 from adcache.targeting import SessionTargeting
 from adcache.wire import Question
@@ -45,14 +45,14 @@ class Arrival(NamedTuple):
     claim: Claim
     visitor: Visitor
     caps: CapSnapshot | None
-    now_ms: int  # by the server's clock
 
 
 class Trips:
     """Asks the components on behalf of the ad server."""
 
-    def __init__(self, redis_cache: RedisAdCache) -> None:
+    def __init__(self, redis_cache: RedisAdCache, cells: Cells) -> None:
         self.cache = redis_cache
+        self._cells = cells
         self.caps = FrequencyCapManager(redis_cache)
         self.budget = BudgetPacer(redis_cache)
         self._requests = BidRequestCache(redis_cache)
@@ -61,37 +61,42 @@ class Trips:
         self._intent = SessionTargeting(redis_cache)
         self._creatives = CreativeCache(redis_cache)
         self._give_back: deque[Question[Any]] = deque(maxlen=10_000)
-        self._clock = ServerClock(redis_cache)
         # The same users, lists and ads come again and again: their questions are
         # kept.
         keep = lru_cache(maxsize=KEPT)
         self._of_user = keep(self._ask_of_user)
-        self._of_session = keep(self._ask_of_session)
         self._of_creative = keep(self._creatives.ask_markup)
 
     def arrive(
-        self, journey: Journey, request: BidRequest, visit: Visit, exchange: str
+        self,
+        journey: Journey,
+        request: BidRequest,
+        visit: Visit,
+        exchange: str,
+        search: Search,
     ) -> Arrival:
-        """First trip: claim the request, and read what is known of the user."""
-        now_ms, user_id = self._clock.now_ms(), visit.user_id
+        """First trip: claim the request, read what is known of the user and page."""
+        user_id = visit.user_id
         # What is given back is free before anybody looks.
         questions = self.compensations(GIVEN_BACK) if self._give_back else []
+        ahead = self._cells.ask(search, visit.page_interests, visit.location)
+        questions += ahead
         first = len(questions)
         questions.append(self._requests.ask_first(request.id, exchange=exchange))
         if user_id is not None:
-            questions += self._of_user(user_id)
-            if visit.session_id is not None:
-                questions += self._of_session(visit.session_id)
-        claim, *answers = journey.trip("arrive", questions)[first:]
+            questions += self._of_user(user_id, visit.session_id)
+        replies = journey.trip("arrive", questions)
+        self._cells.take(search, replies[first - len(ahead) : first])
+        claim, *answers = replies[first:]
         if isinstance(claim, Exception):
             raise claim
         known, fields = answers[:2] if answers else (None, None)
         if not isinstance(known, Known) or known.suppressed or type(fields) is not dict:
             nobody = visit._replace(user_id=None)  # suppressed, or nobody can tell
-            return Arrival(claim, visitor_of(nobody, None, []), None, now_ms)
-        intent = self._intent_of(visit, answers[2:], now_ms)
+            return Arrival(claim, visitor_of(nobody, None, []), None)
+        intent = self._intent_of(visit, answers[2:], search.now_ms)
         visitor = visitor_of(visit, known.profile, intent)
-        return Arrival(claim, visitor, CapSnapshot(now_ms, fields), now_ms)
+        return Arrival(claim, visitor, CapSnapshot(search.now_ms, fields))
 
     def _intent_of(
         self, visit: Visit, answers: Sequence[Any], now_ms: int
@@ -108,12 +113,15 @@ class Trips:
         except AdCacheError:
             return []
 
-    def _ask_of_user(self, user_id: str) -> tuple[Question[Any], ...]:
-        return self._profiles.ask_known(user_id), ask_snapshot(self.cache, user_id)
-
-    def _ask_of_session(self, session_id: str) -> tuple[Question[Any], ...]:
+    def _ask_of_user(
+        self, user_id: str, session_id: str | None
+    ) -> tuple[Question[Any], ...]:
+        known = self._profiles.ask_known(user_id)
+        caps = ask_snapshot(self.cache, user_id)
+        if session_id is None:
+            return known, caps
         owner = self._sessions.ask_owner(session_id)
-        return owner, self._intent.ask_stored(session_id)
+        return known, caps, owner, self._intent.ask_stored(session_id)
 
     def commit(
         self,

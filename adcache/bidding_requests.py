@@ -4,7 +4,7 @@ Exchanges repeat a request whose answer got lost, and route copies of it to
 several servers. The first to claim it decides; the others are told the answer.
 """
 
-import os
+import random
 import secrets
 from typing import Any
 
@@ -141,7 +141,7 @@ class BidRequestCache:
         One plain command; the answer is given with `ask_reply`. This claim and
         `claim_bid_request` know nothing of each other: use one of them.
         """
-        mine = _PENDING + os.urandom(8).hex()
+        mine = f"{_PENDING}{random.getrandbits(64):x}"
         key = self._answer_key(exchange, request_id)
 
         def read(earlier: str | None) -> Claim:

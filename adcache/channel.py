@@ -7,7 +7,9 @@ commands in one piece, and replies as many as arrive at once.
 """
 
 import select
+import socket
 import ssl
+import struct
 from typing import Any
 
 import hiredis
@@ -57,7 +59,7 @@ class Channel:
         try:
             self._socket.sendall(packed)
             replies = self._read(count)
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError) as error:
             raise redis.TimeoutError("no reply in time") from error
         except OSError as error:
             raise redis.ConnectionError(str(error)) from error
@@ -81,6 +83,7 @@ class Channel:
         if hasattr(select, "poll") and not isinstance(line, ssl.SSLSocket):
             self._poll = select.poll()
             self._poll.register(line.fileno(), select.POLLIN)
+            _let_the_kernel_time(line)
         self._socket = line
 
     def _read(self, count: int) -> list[Any]:
@@ -95,3 +98,13 @@ class Channel:
                 replies.append(reply)
                 if len(replies) == count:
                     return replies
+
+
+def _let_the_kernel_time(line: Any) -> None:
+    """Give the kernel the socket's timeout: Python asks it twice for each step."""
+    seconds = line.gettimeout()
+    if seconds:
+        whole, part = divmod(round(seconds * 1_000_000), 1_000_000)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            line.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", whole, part))
+        line.settimeout(None)

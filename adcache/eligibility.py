@@ -81,34 +81,39 @@ def seat_problem(request: BidRequest, seat: str) -> str | None:
     return "the exchange blocks this seat" if seat in request.bseat else None
 
 
-def offers(
-    imp: Imp,
-    market: Market,
-    campaigns: Sequence[AdLine],
-    visitor: Visitor,
-    now_ms: int,
-) -> Iterator[Offer]:
+class Rules(NamedTuple):
+    """What is judged by, for all imps of a request; `campaigns` as by `by_bid`."""
+
+    market: Market
+    campaigns: Sequence[AdLine]
+    visitor: Visitor
+    now_ms: int
+
+
+def offers(imp: Imp, rules: Rules) -> Iterator[Offer]:
     """Yield the offers for an imp, the best first, as they are asked for.
 
-    `campaigns` must be in the order of `by_bid`. The first offer that may be
-    made is usually made, so those behind it need not be judged; deals with
-    prices of their own change the order, so with deals all are.
+    The first offer that may be made is usually made, so those behind it need not
+    be judged; deals with prices of their own change the order, so with deals all
+    are.
     """
-    judged = (_offer(imp, market, each, visitor, now_ms) for each in campaigns)
-    found = (offer for offer in judged if isinstance(offer, Offer))
+    found = _offers(imp, rules)
     if imp.pmp is None:
         return found
     return iter(sorted(found, key=lambda o: (-o.price, o.campaign.campaign_id)))
 
 
-def refusals(
-    imp: Imp,
-    market: Market,
-    campaigns: Iterable[AdLine],
-    visitor: Visitor,
-    now_ms: int,
-) -> Counter[str]:
+def _offers(imp: Imp, rules: Rules) -> Iterator[Offer]:
+    market, campaigns, visitor, now_ms = rules
+    for campaign in campaigns:
+        judged = _offer(imp, market, campaign, visitor, now_ms)
+        if type(judged) is Offer:
+            yield judged
+
+
+def refusals(imp: Imp, rules: Rules) -> Counter[str]:
     """Count how often each rule kept a campaign out of an imp: why nothing is bid."""
+    market, campaigns, visitor, now_ms = rules
     judged = (_offer(imp, market, each, visitor, now_ms) for each in campaigns)
     return Counter(reason for reason in judged if isinstance(reason, str))
 

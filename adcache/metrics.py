@@ -11,6 +11,7 @@ import os
 import threading
 import weakref
 from collections import deque
+from collections.abc import Iterable
 
 RECENT = 1024  # calls whose times are kept, for the percentiles
 _everywhere: "weakref.WeakSet[Metrics]" = weakref.WeakSet()  # for a forked child
@@ -82,6 +83,14 @@ class Metrics:
             return self._meters[component]
         except KeyError:
             return self._meters.setdefault(component, Meter())
+
+    def took(self, components: Iterable[str], seconds: float) -> None:
+        """Note a call of each of these components: they waited together."""
+        for component in components:
+            meter = self._meters.get(component) or self.meter(component)
+            meter.recent.append(seconds)
+            with meter._lock:
+                meter.calls += 1
 
     def all(self) -> dict[str, Meter]:
         """Return every meter by its component's name."""

@@ -26,13 +26,14 @@ class Problem(NamedTuple):
 
 def request_problem(request: BidRequest) -> Problem | None:
     """Find what contradicts itself in a request whose single values are fine."""
-    channels = [c for c in ("site", "app", "dooh") if getattr(request, c) is not None]
-    if len(channels) > 1:
+    given = (request.site, request.app, request.dooh)
+    if given.count(None) < 2:
+        channels = [c for c in ("site", "app", "dooh") if getattr(request, c)]
         text = f"must not stand beside {channels[0]}: send one of site, app, dooh"
         return Problem(channels[1], text)
     if not _known_auction(request.at):
         return Problem("at", _unknown_auction(request.at))
-    if double := _repeated(imp.id for imp in request.imp):
+    if len(request.imp) > 1 and (double := _repeated(i.id for i in request.imp)):
         return Problem(f"imp[{double[0]}].id", f"{double[1]!r} is used twice")
     for i, imp in enumerate(request.imp):
         for problem in _imp_problems(imp):
@@ -41,7 +42,7 @@ def request_problem(request: BidRequest) -> Problem | None:
 
 
 def _imp_problems(imp: Imp) -> Iterator[Problem]:
-    if not any(getattr(imp, medium) is not None for medium in MEDIA.values()):
+    if (imp.banner or imp.video or imp.audio or imp.native) is None:
         yield Problem("", "offers nothing: add banner, video, audio or native")
     if imp.video is not None:
         yield from _duration_problems(".video", imp.video)

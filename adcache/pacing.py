@@ -236,10 +236,7 @@ class BudgetPacer:
         }
 
     def _count(self, known: bool) -> None:
-        if known:
-            self._meter.hit()
-        else:
-            self._meter.miss()
+        self._meter.hit() if known else self._meter.miss()
 
     def _read_reservation(self, reply: list[Any]) -> Reservation:
         verdict, amount, lease = reply

@@ -139,7 +139,7 @@ class Wire:
         with `keep_errors` each error stands in the place of its answer.
         A server that does not know a script gets its source in a second trip.
         """
-        replies = self._travel(questions, [q.command for q in questions], watch)
+        replies = self._travel(questions, watch)
         for reply in replies:
             if isinstance(reply, Exception):
                 return self._answers_with_errors(questions, replies, watch, keep_errors)
@@ -155,8 +155,8 @@ class Wire:
         """Send unknown scripts again with their source; tell the errors that stay."""
         unknown = [n for n, r in enumerate(replies) if isinstance(r, NoScriptError)]
         again = [questions[n] for n in unknown]
-        sources = [self._with_source(question.command) for question in again]
-        healed = self._travel(again, sources, watch)
+        again = [q._replace(command=self._with_source(q.command)) for q in again]
+        healed = self._travel(again, watch)
         for n, reply in zip(unknown, healed, strict=True):
             replies[n] = reply
         answers: list[Any] = []
@@ -174,12 +174,12 @@ class Wire:
     def _travel(
         self,
         questions: Sequence[Question[Any]],
-        commands: list[Command],
         watch: Observer | None,
     ) -> list[Any]:
         """Send commands together; replies, with errors among them, come back."""
-        if not commands:
+        if not questions:
             return []
+        commands = [question.command for question in questions]
         started = time.perf_counter()
         try:
             try:
@@ -193,8 +193,7 @@ class Wire:
                 self.metrics.meter(question.component).failed()
             raise self.translate(error) from error
         took = time.perf_counter() - started
-        for component in {question.component for question in questions}:
-            self.metrics.meter(component).took(took)
+        self.metrics.took({question.component for question in questions}, took)
         if self.observer or watch:
             pairs = list(zip(commands, replies, strict=True))
             for observer in (self.observer, watch):

@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -135,6 +136,40 @@ def test_a_pause_reaches_the_near_cache_within_a_second(cache):
 
     assert not at_once or only(at_once.response).cid != first.cid
     assert first.cid != after.cid
+
+
+def test_a_page_that_says_it_all_costs_two_trips(server, cache):
+    """What the request itself names is asked for with the first trip."""
+    nobody = request(regs={"gdpr": 1})  # no consent: the page is all there is
+    hops = Hops()
+    server.decide(nobody, trace=hops)
+
+    assert "campaigns" not in [hop.name for hop in hops.hops]
+
+
+@pytest.mark.parametrize("near", [False, True])
+def test_a_campaign_bids_from_its_first_ms_on(cache, clock, near):
+    """Lists that were written before are made anew when a start is due."""
+    server = AdServer(cache, near=near)
+    if near and "fakeredis" not in type(cache.redis_client).__module__:
+        assert server.near.wait_until_on()
+    first = only(server.handle(request(id="1")))
+    start = clock.now() + timedelta(minutes=30)
+    rich = next(each for each in campaigns(6) if each.campaign_id == first.cid)
+    put(cache, replace(rich, bid_price=90.0, start_date=start))
+    clock.advance(1799.999)
+    before = server.decide(request(id="2"))
+    clock.advance(0.001)
+    after = only(server.handle(request(id="3")))
+    # A near cache may hear late, and a campaign that was refused rests a second.
+    deadline = time.monotonic() + 3.0
+    while near and after.price != 90.0 and time.monotonic() < deadline:
+        server.loss(after.id)
+        after = only(server.handle(request(id=f"{time.monotonic_ns()}")))
+    server.close()
+
+    assert not before or first.cid != only(before.response).cid
+    assert (first.cid, 90.0) == (after.cid, after.price)
 
 
 def test_a_paused_campaign_is_refused_by_its_own_record(server, cache):

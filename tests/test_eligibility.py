@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from adcache.ad_line import AdLine, CreativeLine
 from adcache.adserver_answer import choose
 from adcache.eligibility import (
+    Rules,
     Visitor,
     by_bid,
     market_of,
@@ -59,9 +60,9 @@ def ask(campaign, imp=None, visitor=NOBODY, now=NOW, name="mobile_news", **chang
     raw = sample_request(name) | changes
     raw["imp"][0] |= {"bidfloor": 1.0} | (imp or {})
     asked = decode_bid_request(raw)
-    rules = (market_of(asked, SEAT, RATES), [campaign], visitor, now)
-    found = next(offers(asked.imp[0], *rules), None)
-    return found or next(iter(refusals(asked.imp[0], *rules)))
+    rules = Rules(market_of(asked, SEAT, RATES), [campaign], visitor, now)
+    found = next(offers(asked.imp[0], rules), None)
+    return found or next(iter(refusals(asked.imp[0], rules)))
 
 
 def test_an_open_offer_bids_the_campaigns_price():
@@ -248,7 +249,7 @@ def test_every_imp_gets_the_best_that_is_left(bids, floors, capped):
     lines = by_bid(line(name, price / 1e6) for name, price in bids.items())
     chosen, left = choose(
         asked.imp,
-        lambda imp: offers(imp, market, lines, NOBODY, NOW),
+        lambda imp: offers(imp, Rules(market, lines, NOBODY, NOW)),
         lambda offer: "capped" if offer.campaign.campaign_id in capped else "",
     )
     used = [offer.campaign.campaign_id for _, offer in chosen]

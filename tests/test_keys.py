@@ -117,6 +117,26 @@ def test_a_wrong_name_or_id_is_told(pattern, ids, message):
     assert isinstance(error.value, KeyError)
 
 
+@pytest.mark.parametrize("name", KEYS)
+def test_a_maker_builds_the_same_keys(name):
+    """For each row of the table, from ids in the order of one's own."""
+    names = [each for _, each, _, _ in string.Formatter().parse(KEYS[name].template)]
+    names = sorted({each for each in names if each}, reverse=True)
+    space, ids = KeySpace("a"), [f"{n}: {{}}" for n in range(len(names))]
+
+    assert space.key(name, **dict(zip(names, ids, strict=True))) == space.maker(
+        name, *names
+    )(*ids)
+
+
+def test_a_maker_refuses_as_a_key_does():
+    """Other ids than the row's, and ids that are none."""
+    with pytest.raises(UnknownKey, match="exchange, request_id"):
+        KeySpace("a").maker("bid_answer", "exchange")
+    with pytest.raises(InvalidValue, match="request_id must not be empty"):
+        KeySpace("a").maker("bid_answer", "exchange", "request_id")("x", "")
+
+
 def test_the_namespace_is_never_shown():
     """Neither a config's repr nor a stripped key tells a learner's namespace."""
     keys = KeySpace("class:secret")

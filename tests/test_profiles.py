@@ -268,6 +268,28 @@ def test_the_hot_path_takes_one_trip_each(cache):
     assert list(turns.values()) == [trips_of(cache, turn) for turn in turns]
 
 
+def test_a_decision_asks_for_profile_and_suppression_at_once(timed_cache, clock):
+    """One MGET; what is over, unknown or damaged is no profile, and no error."""
+    users = UserProfileCache(timed_cache)
+    for user_id in ("ada", "bob", "eve"):
+        assert users.set_user_profile(profile(user_id), ttl=60)
+    suppress(timed_cache, "bob")
+    damaged = key_of(timed_cache, user_id="eve")
+    timed_cache.wire.execute("SET", damaged, "[1", "PX", 60_000)
+
+    def known():
+        asked = [users.ask_known(each) for each in ("ada", "bob", "eve", "nobody")]
+        return [
+            (each.suppressed, each.profile and each.profile.segment)
+            for each in timed_cache.wire.trip(asked)
+        ]
+
+    segment = profile().segment
+    assert [(False, segment), (True, segment), (False, None), (False, None)] == known()
+    clock.advance(60)
+    assert [(False, None), (True, None), (False, None), (False, None)] == known()
+
+
 def test_questions_of_several_users_share_a_trip(cache):
     """The ad server asks for a profile together with other things."""
     users = UserProfileCache(cache)

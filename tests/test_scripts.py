@@ -103,6 +103,16 @@ def test_slots_are_filled_by_name(wire):
     assert ["k", "1", "2", "3"] == script(more=[2, 3], a=1, key="k")
 
 
+def test_slots_in_their_order_make_the_same_call(wire):
+    """For busy callers, who know the header by heart."""
+    header = "-- KEYS[1] key  k\n-- ARGV[1] a  a\n-- ARGV[2+] more  m\n"
+    script = Script("demo", header + "return {KEYS[1], ARGV[1], ARGV[2]}", wire)
+    question = script.in_order(list, ["k"], [1, 2], safe=True)
+
+    assert script.question(list, key="k", a=1, more=[2], safe=True) == question
+    assert ["k", "1", "2"] == wire.ask(question)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

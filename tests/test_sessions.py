@@ -114,6 +114,21 @@ def test_a_touch_never_resurrects_a_deleted_session(cache):
     assert cache.get_key("user_session", session_id="s") not in all_keys(cache)
 
 
+def test_an_owner_is_told_of_open_sessions_only(timed_cache, clock):
+    """The encoded user id and when the session began; None when it is over."""
+    sessions = SessionManager(timed_cache)
+    sessions.create_session("s", {"user_id": "a b"}, ttl=60)
+    sessions.create_session("t", {}, ttl=60)
+    began = f"{clock.now_ms()}000"
+
+    def owners():
+        return timed_cache.wire.trip([sessions.ask_owner(each) for each in "stu"])
+
+    assert [("a%20b", began), ("", began), None] == owners()
+    clock.advance(60)
+    assert [None, None, None] == owners()
+
+
 def test_a_touch_keeps_the_sessions_own_ttl(cache):
     """A session of a minute lives a minute longer, not half an hour."""
     sessions = SessionManager(cache)

@@ -55,6 +55,24 @@ def test_events_add_up(timed_cache):
     assert [] == targeting.interests("s", limit=0)
 
 
+def test_stored_scores_say_the_same_as_the_script(timed_cache, clock):
+    """Read plainly and judged here: the same interests, those of this session alone."""
+    targeting, sessions = SessionTargeting(timed_cache), SessionManager(timed_cache)
+    sessions.create_session("s", {"user_id": "ada"})
+    targeting.record("s", {"tea time": 3, "art": 1})
+    clock.advance(600)
+    targeting.record("s", {"art": 1})
+    _, began = timed_cache.wire.ask(sessions.ask_owner("s"))
+    stored = timed_cache.wire.ask(targeting.ask_stored("s"))
+    now = clock.now_ms()
+
+    assert targeting.interests("s") == targeting.scores_of("s", stored, began, now)
+    assert 2 == len(targeting.scores_of("s", stored, began, now + 1_799_999))
+    assert [] == targeting.scores_of("s", stored, began, now + 1_800_000)
+    assert [] == targeting.scores_of("s", stored, began + "0", now)
+    assert [] == targeting.scores_of("s", {}, began, now)
+
+
 def test_a_half_life_halves(timed_cache, clock):
     """After one half-life half is left, after two a quarter; older ones fade too."""
     targeting = SessionTargeting(timed_cache, half_life=600, ttl=HOUR)
