@@ -20,6 +20,7 @@ from adcache.clock import Seconds
 from adcache.connection import RedisAdCache
 from adcache.errors import AdCacheError
 from adcache.money import Money
+from tools import check_source
 
 PACKAGE = Path(adcache.__file__).parent
 # What a docstring must say of a parameter or field, by its type or its name.
@@ -243,3 +244,12 @@ def test_every_module_begins_with_what_it_is_for(name):
     first = (ast.get_docstring(tree) or "").partition("\n")[0]
 
     assert re.fullmatch(r"[A-Z].{20,86}[.?]", first)
+
+
+def test_every_module_is_found_in_ten_seconds():
+    """It is a component's, or stands in the table of CONTRIBUTING.md."""
+    told = (PACKAGE.parent / "CONTRIBUTING.md").read_text("utf-8")
+    families = (*check_source.COMPONENTS, *check_source.COMPOSERS, "openrtb")
+    strays = [name for name in MODULES if name.partition("_")[0] not in families]
+
+    assert [] == [name for name in strays if f"`{name}`" not in told]
