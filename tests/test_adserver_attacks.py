@@ -801,8 +801,10 @@ def until(server: AdServer, wanted, seconds: float = 1.0) -> float:
 
 
 @REAL
-def test_changes_reach_the_near_cache_within_a_second(near, make_cache, cache):
-    """Another price, a new campaign, a pause, made through another connection."""
+def test_changes_reach_the_near_cache_within_a_second(near, make_cache, backend):
+    """Another price, a new campaign, a pause, made through another cache object."""
+    same = near.cache.keys.match.removesuffix(":*")
+    cache = make_cache(backend, namespace=same, clock=near.cache.clock)
     CampaignCache(cache).set_campaign(replace(HOLIDAY, bid_price=3.9))
     until(near, lambda response: only(response).price == 3.9)
     new = replace(HOLIDAY, campaign_id="cruise", bid_price=4.5)
