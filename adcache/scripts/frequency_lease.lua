@@ -27,8 +27,9 @@
 -- include lease_fields.lua
 -- include lease_caps.lua
 local record, lease, ttl = KEYS[2], ARGV[2], tonumber(ARGV[3])
-local suppressed = redis.call('EXISTS', KEYS[3]) == 1
-local again = redis.call('EXISTS', record) == 1 -- this lease id was asked for before
+local known = redis.call('EXISTS', record, KEYS[3]) > 0 -- nothing is, in the usual case
+local suppressed = known and redis.call('EXISTS', KEYS[3]) == 1
+local again = known and redis.call('EXISTS', record) == 1 -- this id was asked for before
 local MOST = 100 -- open leases of a campaign: a robot's must not grow for ever
 
 -- include lease_take.lua
@@ -55,8 +56,8 @@ while ARGV[at] do
   local choice, size = {}, tonumber(ARGV[at])
   at = at + 1
   for i = 1, size do
-    choice[i] = { campaign = ARGV[at], why = 'suppressed' }
-    choice[i].caps, at = read_caps(ARGV[at], ARGV, at + 1)
+    choice[i] = { campaign = ARGV[at], caps_at = at + 1, why = 'suppressed' }
+    at = at + 2 + 2 * ARGV[at + 1]
   end
   local index, one = choose(choice)
   local worst = one.worst or { index = 1, count = 0, held = 0, wait = -1 }

@@ -1,5 +1,5 @@
 -- Fills in cap.count, and cap.wait: ms until there is room, 0 when there is. An
--- open lease takes a place in each window of its campaign (cap.held of them).
+-- open lease takes a place in each window of its campaign (cap.held of cap.open).
 local function look(cap)
   local leases = cap.field:match('[^:]+') .. '~leases'
   local row = redis.call('HMGET', windows, cap.field, leases)
@@ -8,7 +8,7 @@ local function look(cap)
     cap.expiry, cap.count = ends_of(state), count_of(state)
   end
   local open = leases_of(row[2], now)
-  cap.held = #open
+  cap.open, cap.held = open, #open
   if cap.count + #open >= cap.limit then
     cap.wait = room_at(open, cap.count, cap.limit, cap.expiry or now + 1) - now
   end

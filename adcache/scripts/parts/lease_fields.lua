@@ -3,8 +3,8 @@ local function open_leases(campaign)
   return leases_of(redis.call('HGET', windows, campaign .. '~leases'), now)
 end
 
+-- `open` is in order: the last to end in front.
 local function write_leases(campaign, open)
-  table.sort(open, function(a, b) return a.ends > b.ends end)
   local words = {}
   for i, each in ipairs(open) do words[i] = text(each.ends) .. ' ' .. each.id end
   if #open == 0 then return redis.call('HDEL', windows, campaign .. '~leases') end
