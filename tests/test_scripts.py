@@ -42,9 +42,54 @@ def test_every_slot_used_stands_in_the_header(name, wire):
         ("ARGV", script.args, script.more_args),
     ):
         numbers = {int(n) for n in re.findall(rf"{kind}\[(\d+)\]", body)}
+        first_more = {len(slots) + 1} & numbers if more else set()
+        by_loop = re.search(rf"{kind}\[(?!\d+\])|#{kind}\b", body)
 
-        assert numbers <= set(range(1, len(slots) + 1)), f"{kind} of {name}"
-        assert bool(more) == bool(re.search(rf"{kind}\[(?!\d+\])|#{kind}\b", body))
+        assert numbers - first_more <= set(range(1, len(slots) + 1)), (
+            f"{kind} of {name}"
+        )
+        assert bool(more) == bool(first_more or by_loop)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_slot_of_the_header_is_used(name, wire):
+    """A header asks for nothing that its script, or a part of it, never reads."""
+    body, script = _code(SCRIPTS[name]), Script(name, SCRIPTS[name], wire)
+    for kind, slots in (("KEYS", script.keys), ("ARGV", script.args)):
+        if re.search(rf"{kind}\b(?!\[\d)", body):
+            continue  # read by loops
+        used = {int(number) for number in re.findall(rf"{kind}\[(\d+)\]", body)}
+
+        assert set(range(1, len(slots) + 1)) <= used, f"{kind} of {name}"
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_part_included_is_used(name):
+    """A part defines something that is named outside of it, or it may answer itself."""
+    folder = resources.files("adcache") / "scripts"
+    own = (folder / f"{name}.lua").read_text("utf-8")
+    parts = re.findall(r"^-- include (\S+)$", own, re.MULTILINE)
+    bodies = {p: _code((folder / "parts" / p).read_text("utf-8")) for p in parts}
+    for part, body in bodies.items():
+        defined = re.findall(r"^local (?:function )?(\w+)", body, re.MULTILINE)
+        others = [_code(own), *(bodies[other] for other in parts if other != part)]
+        words = set(re.findall(r"\w+", "\n".join(others)))
+        rest = re.sub(r"^local function .* end$", "", body, flags=re.MULTILINE)
+        rest = re.sub(r"^local function .*?^end$", "", rest, flags=re.M | re.S)
+        answers = "return" in rest
+
+        assert words & set(defined) or answers, f"{name}.lua does not need {part}"
+
+
+def test_every_part_is_included():
+    """No part of scripts is left over."""
+    folder = resources.files("adcache") / "scripts"
+    written = "\n".join(
+        file.read_text("utf-8") for file in folder.iterdir() if file.is_file()
+    )
+    parts = {file.name for file in (folder / "parts").iterdir()}
+
+    assert parts == set(re.findall(r"^-- include (\S+)$", written, re.MULTILINE))
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -87,6 +132,11 @@ def test_a_script_fits_on_a_page(name):
 
     assert _code_lines(own) <= 50
     assert _code_lines(SCRIPTS[name]) <= 240
+
+
+def _code(source: str) -> str:
+    """A script without its comments."""
+    return re.sub(r"--.*", "", source)
 
 
 def _code_lines(source: str) -> int:
