@@ -4,7 +4,7 @@
 -- ARGV[2] ttl_ms      how long it is kept
 -- returns the record that stands: this one, or what came while it was loaded
 -- Why a script: what was set, or deleted, during a slow load is newer than what the
--- load found; SET with NX and GET together needs Redis 7.
+-- load found: it stands, and is what the caller gets.
 local creative, record, ttl = KEYS[1], ARGV[1], ARGV[2]
 if redis.call('SET', creative, record, 'PX', ttl, 'NX') then return record end
 return redis.call('GET', creative)
