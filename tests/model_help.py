@@ -56,8 +56,12 @@ class Twins(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def pass_time(self, data: st.DataObject) -> None:
-        """Let the clock go on."""
+        """Let the clock go on, and look at once what is over now."""
         self.clock.advance(data.draw(self.pauses))
+        self.look_at_all()
+
+    def look_at_all(self) -> None:
+        """Compare what time may have changed; subclasses know what that is."""
 
     def teardown(self) -> None:
         """Leave nothing behind, and nothing without an end."""

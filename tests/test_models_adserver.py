@@ -203,7 +203,9 @@ class AdServerMachine(Twins):
         state = self.once(name, "clicks", bid, "clicked") if known else "unknown"
         return state, 0.0, 0.0, False
 
-    @rule(name=st.sampled_from(list(BOTH)), status=st.sampled_from(["active", "paused"]))
+    @rule(
+        name=st.sampled_from(list(BOTH)), status=st.sampled_from(["active", "paused"])
+    )
     def pause_or_resume(self, name, status):
         assert self.agree(lambda s: CampaignCache(s.cache).set_status(name, status))
         self.money[name].campaign["status"] = status

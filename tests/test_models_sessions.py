@@ -10,7 +10,8 @@ from adcache.keys import encode_id
 from tests.model_help import Twins, run
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-IDS = st.sampled_from(["s1", "s:{2}", "t"])
+NAMES = ["s1", "s:{2}"]
+IDS = st.sampled_from(NAMES)
 USERS = st.sampled_from(["ada", "b:c"])
 NOBODY_TOO = st.sampled_from(["", "ada", "b:c"])
 MARK_MS = 10_000
@@ -172,6 +173,12 @@ class SessionMachine(Twins):
             assert (user in self.model.suppressed) == told
             self.model.suppressed.discard(user)
 
+    def look_at_all(self):
+        for name in NAMES:
+            assert self.model.seen(name) == self.agree(
+                lambda m, n=name: m.get_session(n)
+            )
+
     @rule(name=IDS, user=USERS, limit=st.sampled_from([0, 1, 9]))
     def look(self, name, user, limit):
         assert self.model.seen(name) == self.agree(lambda m: m.get_session(name))
@@ -248,6 +255,7 @@ class InterestMachine(Twins):
             targeting.live_only = self.live_only
         told = self.agree(lambda t: t.record(name, weights, event))
         assert self.expected(name, event, weights) == told
+        self.look(name, 9)
 
     def expected(self, name, event, weights):
         """Count it in the model; whether it counted."""
@@ -285,6 +293,19 @@ class InterestMachine(Twins):
         self.agree(lambda t: t.forget(name))
         self.scores.pop(name, None)
         self.events.pop(name, None)
+
+    def look_at_all(self):
+        for name in NAMES:
+            self.look(name, 9)
+
+    @rule(name=IDS, ttl=st.sampled_from([HALF + 1, 9 * HALF]))
+    def another_visitor(self, name, ttl):
+        """The id is given to somebody else, who must inherit nothing."""
+        self.record(name, None, {"tea": 8})
+        self.logout(name)
+        self.clock.advance(HALF)
+        self.login(name, ttl)
+        self.record(name, None, {"art": 3})
 
     @rule(name=IDS, limit=st.sampled_from([0, 1, 9]))
     def look(self, name, limit):

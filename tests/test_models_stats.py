@@ -50,6 +50,10 @@ class StatsMachine(Twins):
         expected = self.expected(campaign, metrics, event, user, at or self.clock.now())
         if expected is InvalidValue:
             assert InvalidValue is told[0]
+            again = self.agree(
+                lambda s: s.record_event(campaign, metrics, event, user, at)
+            )
+            assert told == again, "a refused event left something behind"
         else:
             assert expected == told.reason
 
