@@ -644,6 +644,17 @@ def test_a_wrong_clock_changes_nothing(make_cache, loader, monkeypatch, hours):
     assert 2 == loader.calls
 
 
+def test_after_a_sleep_the_time_is_asked_for_again(make_cache, loader, monkeypatch):
+    """The steady clock stands still in a sleep: copies would seem fresh for ever."""
+    records = reader(make_cache("redis"), loader)
+    records.get("k")
+    true_time = time.time
+    monkeypatch.setattr(time, "time", lambda: true_time() + 3600)
+
+    assert ("old", ["GET", "TIME"]) == counted(records.cache, lambda: records.get("k"))
+    assert ("old", ["GET"]) == counted(records.cache, lambda: records.get("k"))
+
+
 def test_flushed_scripts_do_no_harm(cache, loader):
     """SCRIPT FLUSH in mid-load and before each call."""
     records = reader(cache, loader)
