@@ -19,6 +19,7 @@ import adcache
 from adcache.clock import Seconds
 from adcache.connection import RedisAdCache
 from adcache.errors import AdCacheError
+from adcache.lua import sources
 from adcache.money import Money
 from tools import check_source
 
@@ -228,6 +229,12 @@ def test_every_formula_names_its_source(path):
         thing = getattr(thing, name)
 
     assert "Source:" in text_of(thing)
+
+
+@pytest.mark.parametrize("name", ["frequency_sliding_counter", "interest_record"])
+def test_every_formula_of_a_script_names_its_source(name):
+    """Also where Redis does the sum."""
+    assert "Source: " in sources()[name].partition("\nlocal ")[0]
 
 
 MODULES = [

@@ -1,7 +1,8 @@
 -- frequency_sliding_counter.lua: count an impression if all its caps allow it.
 -- Sliding counter: the count of this window plus the share of the previous one
 -- that the last window_ms still cover. Two numbers a cap, and an estimate: it
--- takes the previous window's impressions as evenly spread.
+-- takes the previous window's impressions as evenly spread. Source: Desgats, "How
+-- we built rate limiting capable of scaling to millions of domains", Cloudflare 2017.
 -- KEYS[1] windows     hash of one user: "campaign:window_ms:s" -> "gone_ms count previous"
 -- KEYS[2+] records    per campaign: what this impression id was answered
 -- ARGV[1] now_ms      time in ms, or '' for the server's

@@ -1,5 +1,6 @@
 -- interest_record.lua: add what one page event says about a visitor's interests.
 -- A score s that was written at time t is worth s * 2^(-(now - t) / half_life) now.
+-- Source: `decayed` in targeting.py, which computes the same.
 -- KEYS[1] interests   hash: interest -> "score at_ms"; ":ends" -> when all is over (ms);
 --                     ":session" -> when the session began that they are of, or ''
 -- KEYS[2] events      list of the events that were counted, the newest first
