@@ -207,6 +207,44 @@ def test_peek_counts_nothing(cache, algorithm):
     assert not caps.peek("u", "c", 1, 60)
 
 
+def test_each_of_many_campaigns_is_told_its_own_wait(timed_cache, clock):
+    """Also when all their windows are open already: looked at, counted, refused."""
+    caps = FrequencyCapManager(timed_cache)
+    wanted = {"a": [Cap(2, HOUR)], "b": [Cap(5, DAY)], "never": [Cap(0, HOUR)]}
+    first = caps.check_many("u", wanted)
+    clock.advance(600)
+    del wanted["never"]
+    answers = [
+        caps.peek_many("u", wanted),
+        caps.check_many("u", wanted),
+        caps.check_many("u", wanted),
+        caps.peek_many("u", wanted),
+    ]
+
+    assert [True, True, False] == [bool(first[name]) for name in first]
+    assert [1, 2, 2, 2] == [each["a"].count for each in answers]
+    assert [1, 2, 3, 3] == [each["b"].count for each in answers]
+    assert [0, 0, HOUR - 600, HOUR - 600] == [each["a"].retry_after for each in answers]
+    assert [0] * 4 == [each["b"].retry_after for each in answers]
+    clock.advance(HOUR - 600)
+    assert 1 == caps.check_many("u", wanted)["a"].count
+
+
+def test_windows_that_stand_on_the_ttl_do_so_for_everybody(own_server):
+    """Where one server may not ask for TIME, the others read the hash's clock, too."""
+    admin = connect(own_server.url)
+    admin.wire.execute("ACL", "SETUSER", "app", "on", ">pw", "~*", "+@all", "-time")
+    app = connect(own_server.url.replace("redis://", "redis://app:pw@"))
+    caps = {"a": [Cap(1, 100)], "b": [Cap(3, 100)]}
+    FrequencyCapManager(app).check_many("u", caps)
+    key = admin.get_key("frequency_cap", user_id="u")
+    admin.redis_client.pexpire(key, 10_000)  # as if 90 s had passed
+    told = [FrequencyCapManager(c).check_many("u", caps) for c in (admin, app)]
+
+    assert [2, 3] == [each["b"].count for each in told]
+    assert all(9 < each["a"].retry_after <= 10 for each in told)
+
+
 def test_many_campaigns_take_one_trip(cache, algorithm):
     """Each campaign is judged by its own caps; the server is asked once."""
     caps = FrequencyCapManager(cache, algorithm)

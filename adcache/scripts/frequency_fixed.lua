@@ -10,6 +10,7 @@
 -- Why a script: between reading a count and raising it, another server's ad for
 -- the same user could be counted, and both would be shown.
 -- include clock.lua
+-- include fixed_usual.lua
 -- include hash_clock.lua
 -- include upkeep.lua
 -- include leases.lua
