@@ -153,6 +153,14 @@ class SessionMachine(Twins):
             told = self.agree(lambda m: m.update_session_activity(name))
             assert (self.model.touch(name) is not None) == told
 
+    @rule(name=IDS, ttl=st.sampled_from([60, 120]))
+    def stay_to_the_end(self, name, ttl):
+        """However active, no session outlives its longest life."""
+        self.create(name, "ada", True, ttl, 120)
+        for _ in range(4):
+            self.clock.advance(59)
+            self.touch(name, False)
+
     @rule(name=IDS)
     def delete(self, name):
         told = self.agree(lambda m: m.delete_session(name))

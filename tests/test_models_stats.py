@@ -57,6 +57,12 @@ class StatsMachine(Twins):
         else:
             assert expected == told.reason
 
+    @rule(campaign=CAMPAIGNS, event=st.sampled_from(["e4", "e5"]))
+    def overflow(self, campaign, event):
+        """More than fits is refused whole, and its id is not used up."""
+        for number in (None, event):
+            self.record(campaign, {"a:b": 1, "clicks": LARGEST}, number, None, None)
+
     def expected(self, campaign, metrics, event, user, at):
         """Count it in the model: "" when it counts now, else why not."""
         exact = [self.exact(value) for value in metrics.values()]
