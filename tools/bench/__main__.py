@@ -55,7 +55,8 @@ def run(quick: bool, only: str) -> tuple[Figures, str]:
         version = redis.Redis.from_url(server.url).info("server")["redis_version"]
         figures = measure(jobs, server.url, QUICK_SECONDS if quick else SECONDS)
         if not only:
-            measure_bytes(server.url, figures)
+            with LocalServer() as empty:
+                measure_bytes(empty.url, figures)
             measure_imports(figures, QUICK_IMPORTS if quick else IMPORTS)
             if all_cores:
                 os.sched_setaffinity(0, all_cores)  # a crowd may use all of them
