@@ -619,7 +619,7 @@ TABLE: dict[type, dict[str, dict[str, Arg]]] = {
         "__init__": {
             "lease": seconds(),
             "network": seconds(0.02),
-            "rates": Arg({}, (Slot("money", lambda v: {"EUR": v}, "EUR"),)),
+            "rates": Arg({}, (Slot("rate", lambda v: {"EUR": v}, "EUR"),)),
             "best": arg(9, "count"),
         },
         "billing": BID | {"price": arg(2, "money", "clearing_price")},
@@ -653,7 +653,3 @@ TABLE: dict[type, dict[str, dict[str, Arg]]] = {
         "wait_until_on": {"seconds": seconds(0.001)},
     },
 }
-
-for _cls, _methods in TABLE.items():  # rows that were written before their method
-    for _name in [name for name in _methods if not hasattr(_cls, name)]:
-        del _methods[_name]

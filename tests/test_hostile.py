@@ -82,6 +82,7 @@ NUMBER_KINDS: dict[str, list[Any]] = {
     "device": [],
     "zone": [],
     "bool": [True],
+    "rate": [0, -0.0, 1.5],
     "algorithm": [],
     "strategy": [],
     "date": [None],
@@ -146,6 +147,8 @@ def hostile_values(slot: Slot) -> Iterator[tuple[Any, bool]]:
     if kind == "key":  # of a mapping: what cannot be hashed cannot be a key
         values = [value for value in values if not isinstance(value, list | dict)]
     for value in values:
+        if kind == "rate" and type(value) in (int, float) and value == 0:
+            continue  # the ad server may say that no currency is worth nothing
         if slot.kind == "object" and slot.wrap is None and value == {7: 7}:
             continue  # a dict: what is inside it has slots of its own
         yield value, any(same(value, each) for each in fine)
