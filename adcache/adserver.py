@@ -27,13 +27,15 @@ from adcache.adserver_answer import (
     Decision,
     bid_for,
     choose,
+    is_personal,
     response_for,
+    rest_after,
 )
 from adcache.adserver_cells import Cells, Search
 from adcache.adserver_journey import Journey
 from adcache.adserver_notices import NoticeResult, Notices
 from adcache.adserver_trips import Arrival, Trips
-from adcache.adserver_visit import visit_of
+from adcache.adserver_visit import refuse_odd_ids, visit_of
 from adcache.bid_ids import BidId
 from adcache.clock import Seconds, to_ms
 from adcache.connection import RedisAdCache
@@ -46,7 +48,7 @@ from adcache.eligibility import (
     refusals,
     seat_problem,
 )
-from adcache.errors import AdCacheError, InvalidBidRequest, InvalidValue
+from adcache.errors import AdCacheError, InvalidValue, shown
 from adcache.frequency_snapshot import CapSnapshot
 from adcache.hops import Hops
 from adcache.keys import encode_id
@@ -55,7 +57,6 @@ from adcache.near import NearCache
 from adcache.openrtb import Bid, BidRequest, BidResponse, Imp, decode_bid_request
 from adcache.server_clock import ServerClock
 
-RESTING = 1.0  # seconds in which a campaign without money is not tried again
 MOST_RESTING = 10_000
 LONGEST_LEASE = 7200  # seconds, whatever the imp allows
 
@@ -99,6 +100,8 @@ class AdServer:
         self._rates = {
             c: to_micros(r, f"rate of {c}") for c, r in (rates or {}).items()
         }
+        if 0 in self._rates.values():
+            raise InvalidValue(f"rates must be above 0, got {shown(rates)}")
         self._rates[currency] = to_micros(1)
         self._lease = to_ms(lease, "lease") // 1000
         self._network = to_ms(network, "network") / 1000
@@ -134,6 +137,7 @@ class AdServer:
             if isinstance(bid_request, BidRequest)
             else decode_bid_request(bid_request)
         )
+        refuse_odd_ids(request)
         journey.limit(request.tmax, self._network)
         problem = seat_problem(request, self._seat)
         if request.cur and self._currency not in request.cur:
@@ -142,11 +146,6 @@ class AdServer:
             return Decision(None, problem)
         try:
             return self._decide(journey, request, exchange)
-        except (
-            InvalidValue,
-            UnicodeEncodeError,
-        ) as error:  # half a character, too long
-            raise InvalidBidRequest("BidRequest", f"has an odd id: {error}") from None
         except AdCacheError as error:
             return Decision(None, f"no bid without Redis: {error}", nbr=NBR_TECHNICAL)
         finally:
@@ -173,10 +172,18 @@ class AdServer:
         return self._notices.click(bid_id)
 
     def close(self) -> None:
-        """Give back what waits to be given back, and stop the near cache."""
-        self.cache.wire.trip(self._trips.compensations(10_000), keep_errors=True)
-        if self.near:
-            self.near.close()
+        """Give back what waits to be given back, and stop the near cache.
+
+        Without Redis nothing can be given back; then it comes back by itself.
+        """
+        try:
+            waiting = self._trips.compensations(MOST_RESTING)
+            self.cache.wire.trip(waiting, keep_errors=True)
+        except AdCacheError:
+            pass
+        finally:
+            if self.near:
+                self.near.close()
 
     def _decide(self, journey: Journey, request: BidRequest, exchange: str) -> Decision:
         visit = visit_of(request, bool(may_profile(request)))
@@ -187,6 +194,9 @@ class AdServer:
         response = claim.response
         if not claim and response is None:
             return Decision(None, "a duplicate, not answered yet", duplicate=True)
+        if response is not None and contextual and is_personal(response):
+            # The first copy could be answered for this user; this one must not.
+            return Decision(None, "a duplicate without a basis", duplicate=True)
         if response is None and not journey.late:
             lines = self._cells.eligible(journey, search, arrival.visitor)
             market = market_of(request, self._seat, self._rates)
@@ -199,7 +209,8 @@ class AdServer:
         bids, refused = self._commit(journey, request, exchange, arrival, response)
         reasons |= refused
         if not bids:
-            return Decision(None, _summary(reasons), reasons, contextual=contextual)
+            why = _summary(reasons)
+            return Decision(None, why, reasons, None, contextual, not claim)
         reasons |= {bid.impid: f"{bid.cid} bids {bid.price}" for bid in bids}
         return Decision(
             response_for(request.id, bids, self._seat, self._currency),
@@ -232,15 +243,17 @@ class AdServer:
                 if imp.id not in bidding and imp.id not in reasons:
                     counted = refusals(imp, rules).most_common()
                     reasons[imp.id] = ", ".join(f"{why} ({n})" for why, n in counted)
-        bids = [self._bid(imp, offer, exchange, request.id) for imp, offer in chosen]
+        known = rules.visitor.user_id is not None
+        names = (exchange, request.id)
+        bids = [self._bid(imp, offer, names, known) for imp, offer in chosen]
         if not bids:
             return None, reasons
         return response_for(request.id, bids, self._seat, self._currency), reasons
 
-    def _bid(self, imp: Imp, offer: Offer, exchange: str, request_id: str) -> Bid:
-        bid_id = BidId(offer.campaign.campaign_id, exchange, request_id, imp.id)
+    def _bid(self, imp: Imp, offer: Offer, names: tuple[str, str], known: bool) -> Bid:
+        bid_id = BidId(offer.campaign.campaign_id, *names, imp.id)
         exp = min(imp.exp or self._lease, LONGEST_LEASE)
-        return bid_for(imp, offer, bid_id, self._notice_url, exp)
+        return bid_for(imp, offer, bid_id, self._notice_url, exp, known)
 
     def _commit(
         self,
@@ -250,13 +263,16 @@ class AdServer:
         arrival: Arrival,
         response: BidResponse,
     ) -> tuple[list[Bid], dict[str, str]]:
-        """Commit the bids; a campaign that has no money now rests for a while."""
+        """Commit the bids; a campaign that cannot be bid for now rests for a while."""
+        if request.test:
+            return self._trips.rehearse(journey, response), {}
         bids, refused = self._trips.commit(
             journey, request, exchange, arrival.visitor.user_id, response
         )
         for bid in response.seatbid[0].bid if refused else ():
-            if refused.get(bid.impid, "").startswith("no money"):
-                self._resting[str(bid.cid)] = time.monotonic() + RESTING
+            rest = rest_after(refused.get(bid.impid, ""))
+            if rest:
+                self._resting[str(bid.cid)] = time.monotonic() + rest
         if len(self._resting) > MOST_RESTING:
             self._resting.clear()
         return bids, refused

@@ -11,6 +11,8 @@ from adcache.money import from_micros
 from adcache.openrtb import Bid, BidResponse, Imp, SeatBid
 from adcache.openrtb_imp import BidExt
 
+RESTING = 1.0  # seconds in which a campaign without money is not tried again
+BROKEN = 30.0  # seconds: its creative is gone, or Redis refuses its keys
 # AdCOM 1.0, List: No-Bid Reason Codes, for OpenRTB's BidResponse.nbr.
 NBR_TECHNICAL, NBR_TIME = 1, 15
 PRICE, REASON = "price=${AUCTION_PRICE}", "reason=${AUCTION_LOSS}"
@@ -75,9 +77,12 @@ def _dearest_first(
     return sorted(imps, key=best, reverse=True)
 
 
-def bid_for(imp: Imp, offer: Offer, bid_id: BidId, notice_url: str, exp: int) -> Bid:
+def bid_for(
+    imp: Imp, offer: Offer, bid_id: BidId, notice_url: str, exp: int, known: bool
+) -> Bid:
     """Write a bid, as it is stored: with the caps, and without the markup.
 
+    `known`: it is made for a user, and copies of the request need the same basis.
     The exchange fills in the macros of the notice URLs (OpenRTB 2.6, 4.4).
     """
     campaign, creative = offer.campaign, offer.creative
@@ -99,13 +104,32 @@ def bid_for(imp: Imp, offer: Offer, bid_id: BidId, notice_url: str, exp: int) ->
         h=creative.h or None,
         exp=exp,
         mtype=MTYPE[creative.format],
-        ext=BidExt(caps=list(campaign.caps)) if campaign.caps else None,
+        ext=BidExt(caps=list(campaign.caps)) if known else None,
     )
 
 
 def finished(bid: Bid, markup: str) -> Bid:
     """Turn a stored bid into the one that is sent: with markup, without caps."""
     return replace(bid, adm=markup, ext=None)
+
+
+def rest_after(refusal: str) -> float:
+    """Seconds in which a campaign is not tried again, by why it was refused.
+
+    None where it was this user's or this copy's own affair. What is broken, a
+    creative that is gone for instance, would stand in others' way much longer.
+    """
+    what, _, why = refusal.partition(": ")
+    if not refusal or what == "no place":
+        return 0.0
+    if what == "no money":
+        return 0.0 if why in ("settled", "released", "expired") else RESTING
+    return BROKEN
+
+
+def is_personal(response: BidResponse) -> bool:
+    """Say whether a stored response was made for a user, not for the page alone."""
+    return any(bid.ext is not None for seat in response.seatbid for bid in seat.bid)
 
 
 def response_for(

@@ -16,6 +16,7 @@ from adcache.campaigns import CampaignCache
 from adcache.campaigns_index import READY
 from adcache.connection import RedisAdCache
 from adcache.eligibility import Visitor, by_bid
+from adcache.errors import InvalidValue, shown
 from adcache.keys import encode_id
 from adcache.near import NearCache
 from adcache.wire import Question
@@ -46,7 +47,8 @@ class Cells:
         self.near = near
         self._best = best
         self._campaigns = CampaignCache(redis_cache)
-        self._campaigns.ask_ads(ANY_INTEREST, best=best)  # refuses what is no number
+        if type(best) is not int or not 1 <= best <= READY:
+            raise InvalidValue(f"best must be 1 to {READY} lines, got {shown(best)}")
         self._of_cell = lru_cache(maxsize=KEPT)(self._campaigns.ask_ready)
 
     def ask(
@@ -60,7 +62,7 @@ class Cells:
             cells = self.near.get_many([_tag(*name) for name in names])
             for name, cell in zip(names, cells, strict=True):
                 if cell is not None and cell.until_ms > search.now_ms:
-                    found[name] = cell.lines
+                    found[name] = self._cut(cell.lines)
             names = [name for name in names if name not in found]
         search.asked = names
         return [self._of_cell(*name) for name in names]
@@ -71,12 +73,15 @@ class Cells:
             search.found[name] = []
             if isinstance(cell, Exception):
                 continue  # the campaigns of one node of a cluster are missing
-            if cell.until_ms <= search.now_ms or self._best > READY:
+            if cell.until_ms <= search.now_ms:
                 search.overdue.append(name)
                 continue
-            search.found[name] = cell.lines
+            search.found[name] = self._cut(cell.lines)
             if self.near:
                 self.near.put(_tag(*name), cell, search.ticket)
+
+    def _cut(self, lines: list[AdLine]) -> list[AdLine]:
+        return lines if len(lines) <= self._best else lines[: self._best]
 
     def eligible(
         self, journey: Journey, search: Search, visitor: Visitor

@@ -18,6 +18,8 @@ from adcache.stats import PerformanceStatsCache
 from adcache.stats_event import Recorded
 from adcache.wire import Question
 
+HORIZON = 4 * 3600  # seconds: the longest lease, a win's and a bill's horizon
+
 
 class NoticeResult(msgspec.Struct, frozen=True):
     """What became of a notice: true when it counted now.
@@ -48,10 +50,11 @@ class Notices:
         self.cache = redis_cache
         self.caps = caps
         self.budget = budget
-        self.stats = PerformanceStatsCache(redis_cache)
+        # Statistics know an event as long as the ledger may know its bid.
+        self.stats = PerformanceStatsCache(redis_cache, notice_horizon=HORIZON)
 
     def win(self, bid_id: str) -> NoticeResult:
-        """Hold the money until billing may have come."""
+        """Hold the money until billing may have come; the place ends with its lease."""
         bid = BidId.parse(bid_id)
         kept = self.budget.keep(bid.campaign_id, bid.reservation_id)
         if not kept:
@@ -66,21 +69,34 @@ class Notices:
         if not bill:
             return NoticeResult(False, bill.reason)
         user_id, capped = read_note(bill.note)
-        cost = from_micros(bill.cost)
-        event = self._ask_event(bid, "impressions", cost, user_id)
-        questions: list[Question[Any]] = [event]
-        if capped and user_id:
-            questions.append(
-                self.caps.ask_confirm(user_id, bid.campaign_id, bid.lease_id)
-            )
-        counted, *confirmed = self.cache.wire.trip(questions)
+        over_cap, erased = self._confirm(bid, user_id, capped)
+        cost, reached = from_micros(bill.cost), None if erased else user_id
+        event = self._ask_event(bid, "impressions", cost, reached)
+        counted = self.cache.wire.ask(event)
         return NoticeResult(
             bool(counted),
             "billed" if counted else "duplicate",
             cost,
             from_micros(bill.overrun),
-            any(answer.over_cap for answer in confirmed),
+            over_cap,
         )
+
+    def _confirm(
+        self, bid: BidId, user_id: str | None, capped: bool
+    ) -> tuple[bool, bool]:
+        """Count it under the user's caps: was one passed, and is the user erased?"""
+        if user_id is None:
+            return False, False
+        key = self.cache.get_key("user_suppressed", user_id=user_id)
+        questions: list[Question[Any]] = [
+            Question(("EXISTS", key), safe=True, component="privacy")
+        ]
+        if capped:
+            questions.append(
+                self.caps.ask_confirm(user_id, bid.campaign_id, bid.lease_id)
+            )
+        erased, *confirmed = self.cache.wire.trip(questions)
+        return any(answer.over_cap for answer in confirmed), erased == 1
 
     def loss(self, bid_id: str) -> NoticeResult:
         """Give back the money, and the place under the caps."""
@@ -126,5 +142,8 @@ def write_note(user_id: str | None, capped: bool) -> str:
 
 def read_note(note: str) -> tuple[str | None, bool]:
     """Read what `write_note` wrote."""
-    user_id, capped = msgspec.json.decode(note, type=tuple[str | None, bool])
+    try:
+        user_id, capped = msgspec.json.decode(note, type=tuple[str | None, bool])
+    except msgspec.MsgspecError:
+        return None, False  # somebody else's reservation
     return user_id, capped

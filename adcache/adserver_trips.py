@@ -36,6 +36,7 @@ from adcache.wire import Question
 
 GIVEN_BACK = 32  # compensations that ride along with one request
 KEPT = 20_000  # questions of each kind
+OURS = ("no money", "no place")  # refusals after which the rest is held in vain
 LEASE_MARGIN = 30  # seconds between the end of a bid (bid.exp) and of its lease
 
 
@@ -144,29 +145,30 @@ class Trips:
         questions += [self._of_creative(str(bid.crid)) for bid in bids]
         questions.append(self._requests.ask_reply(response, exchange=exchange))
         capped = {
-            str(bid.cid): _caps(*bid.ext.caps) for bid in bids if bid.ext and user_id
+            str(bid.cid): _caps(*bid.ext.caps)
+            for bid in bids
+            if bid.ext and bid.ext.caps and user_id
         }
         if capped and user_id:
             questions.append(
                 self.caps.ask_lease(user_id, capped, held.lease_id, ttl=held.lease)
             )
-        try:
-            answers = journey.trip("commit", questions)
-        except AdCacheError:
-            self._release(bids, held)  # whatever of it was done
-            raise
+        # When the reply is lost nothing is given back: the exchange may ask another
+        # server, which then finds and keeps it; else it comes back by itself.
+        answers = journey.trip("commit", questions)
         leases = answers.pop() if capped else {}
         kept: list[Bid] = []
         refused: dict[str, str] = {}
         for n, bid in enumerate(bids):
             reserved, markup = answers[n], answers[len(bids) + n]
-            problem = _problem(bid, reserved, markup, leases if bid.ext else None)
+            problem = _problem(bid, reserved, markup, leases)
             if problem:
                 refused[bid.impid] = problem
             else:
                 kept.append(finished(bid, markup))
-        if refused:
-            self._release([bid for bid in bids if bid.impid in refused], held)
+        in_vain = [b for b in bids if refused.get(b.impid, "").startswith(OURS)]
+        if in_vain:
+            self._release(in_vain, held)
         return kept, refused
 
     def _ask_money(self, bid: Bid, held: "_Held") -> Question[Any]:
@@ -175,8 +177,19 @@ class Trips:
             BidId.names(bid.id)[0],
             bid.price,
             lease=held.lease,
-            note=write_note(held.user_id, bid.ext is not None),
+            note=write_note(held.user_id, bool(bid.ext and bid.ext.caps)),
         )
+
+    def rehearse(self, journey: Journey, response: BidResponse) -> list[Bid]:
+        """For a test request (``test`` 1) nothing is held; it reads the markup."""
+        bids = response.seatbid[0].bid
+        asked = [self._of_creative(str(bid.crid)) for bid in bids]
+        markups = journey.trip("markup", asked)
+        return [
+            finished(bid, markup)
+            for bid, markup in zip(bids, markups, strict=True)
+            if isinstance(markup, str)
+        ]
 
     def compensations(self, most: int) -> list[Question[Any]]:
         """Take up to `most` questions that give back what is held in vain."""
@@ -190,7 +203,7 @@ class Trips:
             self._give_back.append(
                 self.budget.ask_release(name.campaign_id, name.reservation_id)
             )
-            if held.user_id and bid.ext:
+            if held.user_id and bid.ext and bid.ext.caps:
                 self._give_back.append(
                     self.caps.ask_release(held.user_id, name.campaign_id, held.lease_id)
                 )

@@ -7,10 +7,12 @@ Without it a visit has no user id, and the ad server sees the page alone.
 from typing import Any, NamedTuple
 
 from adcache.eligibility import Visitor
+from adcache.errors import InvalidBidRequest
 from adcache.openrtb import BidRequest
 from adcache.openrtb_context import App, Site
 from adcache.profiles_record import StoredProfile
 
+MAX_ID, MAX_WORD = 2048, 100  # characters; what is longer is noise, or an attack
 MAX_INTERESTS = 8  # asked for in one trip, the strongest first
 
 
@@ -35,9 +37,9 @@ def visit_of(request: BidRequest, may_profile: bool) -> Visit:
     device = request.device
     geo = device.geo if device else None
     return Visit(
-        user_id=(user.buyeruid or user.id or None) if user else None,
-        session_id=(user.ext.session_id or None) if user and user.ext else None,
-        location=geo.country if geo else None,
+        user_id=(_usable(user.buyeruid) or _usable(user.id)) if user else None,
+        session_id=_usable(user.ext.session_id) if user and user.ext else None,
+        location=_usable(geo.country) if geo else None,
         device_type=device.devicetype if device else None,
         page_interests=page_interests(request),
     )
@@ -52,7 +54,36 @@ def page_interests(request: BidRequest) -> tuple[str, ...]:
     if place.content is not None:
         words += [place.content.keywords, *place.content.kwarray, place.content.genre]
     named = (part.strip().lower() for word in words if word for part in word.split(","))
-    return tuple(dict.fromkeys(word for word in named if word))
+    return tuple(
+        dict.fromkeys(w for w in named if w and len(w) <= MAX_WORD and _usable(w))
+    )
+
+
+def _usable(value: str | None) -> str | None:
+    """An id or a word as it is; None for one too long, or with half a character."""
+    if not value or len(value) > MAX_ID:
+        return None
+    return value if value.isascii() or _is_whole(value) else None
+
+
+def _is_whole(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def refuse_odd_ids(request: BidRequest) -> None:
+    """Refuse ids of the request and its imps that no key and no answer can hold."""
+    for place, value in [
+        ("id", request.id),
+        *((f"imp[{n}].id", imp.id) for n, imp in enumerate(request.imp)),
+    ]:
+        if _usable(value) is None:
+            raise InvalidBidRequest(
+                place, f"must be Unicode of at most {MAX_ID} characters"
+            )
 
 
 def visitor_of(

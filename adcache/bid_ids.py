@@ -36,7 +36,12 @@ class BidId(NamedTuple):
             raise InvalidValue(
                 f"bid_id must be the id of a bid of this ad server, got {shown(bid_id)}"
             )
-        return cls(*(decode_id(part) for part in parts))
+        try:
+            return cls(*(decode_id(part) for part in parts))
+        except UnicodeDecodeError:
+            raise InvalidValue(
+                f"bid_id must be the id of a bid of this ad server, got {shown(bid_id)}"
+            ) from None
 
     @staticmethod
     def names(bid_id: str) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from adcache.openrtb_context import Regs
 from adcache.tcf import PROFILE, STORE, USE_PROFILE, read_tc_string
 
 NEEDED = (STORE, PROFILE, USE_PROFILE)
+LONGEST = 16_384  # characters of a GPP string
 GPP_TCF_EU, GPP_US_PRIVACY = 2, 6  # section ids of the Global Privacy Platform
 _US_PRIVACY = re.compile(r"1[YN-]([YN-])[YN-]", re.IGNORECASE)  # 2nd: opted out of sale
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -143,19 +144,19 @@ def gpp_sections(text: str) -> dict[int, str] | None:
     {6: '1YNN'}
     """
     header, *sections = text.split("~")
-    if not header or not set(header) <= set(_ALPHABET):
+    if len(text) > LONGEST or not header or not set(header) <= set(_ALPHABET):
         return None
     bits = "".join(f"{_ALPHABET.index(letter):06b}" for letter in header)
     if bits[:12] != f"{3:06b}{1:06b}":
         return None
     try:
-        ids = _section_ids(bits[12:])
+        ids = _section_ids(bits[12:], len(sections))
     except ValueError:
         return None
     return dict(zip(ids, sections, strict=True)) if len(ids) == len(sections) else None
 
 
-def _section_ids(bits: str) -> list[int]:
+def _section_ids(bits: str, most: int) -> list[int]:
     """Read "how many (12 bits), then each: is it a range, the step(s) to it"."""
     count, at, ids = int(bits[:12], 2), 12, [0]
     for _ in range(count):
@@ -165,6 +166,8 @@ def _section_ids(bits: str) -> list[int]:
             end = bits.index("11", at)
             ids += _upto(ids[-1], _fibonacci(bits[at : end + 1]), filled=step == 1)
             at = end + 2
+            if len(ids) > most + 1:
+                raise ValueError("more ids than sections")
     return ids[1:]
 
 

@@ -70,7 +70,7 @@ def market_of(request: BidRequest, seat: str, rates: Mapping[str, int]) -> Marke
         seat,
         frozenset(request.bcat),
         frozenset(request.acat),
-        frozenset(request.badv),
+        frozenset(map(str.lower, request.badv)),
     )
 
 
@@ -167,7 +167,9 @@ def _deal_offer(
 def _invited(deal: Deal, market: Market, campaign: AdLine) -> bool:
     if deal.wseat and market.seat not in deal.wseat:
         return False
-    return not deal.wadomain or any(d in deal.wadomain for d in campaign.adomain)
+    if not deal.wadomain:
+        return True
+    return bool(campaign.adomain) and set(campaign.adomain) <= set(deal.wadomain)
 
 
 def _campaign_problem(
@@ -209,7 +211,7 @@ def _within(category: str, listed: frozenset[str]) -> bool:
 @lru_cache(maxsize=10_000)
 def _parents(domain: str) -> tuple[str, ...]:
     """A blocked domain covers its subdomains: shop.tea.example and tea.example."""
-    parts = domain.split(".")
+    parts = domain.lower().split(".")
     return tuple(".".join(parts[n:]) for n in range(len(parts)))
 
 

@@ -22,11 +22,17 @@ class CapSnapshot(NamedTuple):
     fields: dict[str, str]
 
     def has_room(self, campaign_id: str, caps: Iterable[tuple[int, float]]) -> bool:
-        """Say whether all caps, as (limit, seconds), allow one more impression."""
-        held = self._open_leases(campaign_id)
-        for limit, seconds in caps:
-            if self._count(_field(campaign_id, seconds)) + held >= limit:
-                return False
+        """Say whether all caps, as (limit, seconds), allow one more impression.
+
+        What cannot be read allows nothing.
+        """
+        try:
+            held = self._open_leases(campaign_id)
+            for limit, seconds in caps:
+                if self._count(_field(campaign_id, seconds)) + held >= limit:
+                    return False
+        except ValueError:
+            return False
         return True
 
     def _count(self, field: str) -> int:

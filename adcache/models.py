@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from adcache.clock import to_ms
 from adcache.errors import InvalidValue, shown
-from adcache.money import MAX_MICROS, Money, from_micros, to_micros
+from adcache.money import MAX_CPM_MICROS, MAX_MICROS, Money, from_micros, to_micros
 
 PACINGS = ("asap", "even", "front_loaded", "token_bucket")
 FORMATS = ("banner", "video", "audio", "native")  # the objects an OpenRTB imp may have
@@ -91,6 +91,11 @@ class CampaignData:
         self.budget = _money(self.budget, "budget")
         self.spent = _money(self.spent, "spent")
         self.bid_price = _money(self.bid_price, "bid_price")
+        if self.bid_price_micros > MAX_CPM_MICROS:
+            raise InvalidValue(
+                f"bid_price must be at most {MAX_CPM_MICROS // 10**6:,} (a CPM), "
+                f"got {shown(self.bid_price)}"
+            )
         self.targeting = _record(self.targeting, "targeting")
         self.status = _text(self.status, "status")
         self.start_date = _utc(self.start_date, "start_date")

@@ -13,6 +13,7 @@ from adcache.errors import InvalidValue, shown
 
 MICROS = 1_000_000
 MAX_MICROS = 9_007_199_254_740_991  # 2**53 - 1: exact in Lua's doubles
+MAX_CPM_MICROS = 10**15  # a million currency units for one impression
 EXACT = Context(prec=60)  # whatever precision the caller has set for itself
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 

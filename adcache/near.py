@@ -19,12 +19,18 @@ from typing import Any
 
 import redis
 from redis.cluster import RedisCluster
-from redis.exceptions import RedisClusterException, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    RedisClusterException,
+    ResponseError,
+)
 
 from adcache.clock import to_ms
 from adcache.connection import RedisAdCache
 from adcache.idle_connections import new_connection
 
+REFUSED = (NoPermissionError, AuthenticationError)
 BEAT = 0.2  # seconds between two pings
 TRUSTED = 0.8  # an entry is used this long after the last ping that was answered
 PAUSE = 0.5  # seconds before the next try, after a connection was lost
@@ -72,8 +78,8 @@ class NearCache:
         with self._lock:
             if self._changed.get(tag, self._emptied) > ticket:
                 return False
-            if len(self._entries) >= MAX_ENTRIES:
-                self._empty()
+            if len(self._entries) >= MAX_ENTRIES:  # the oldest makes room
+                del self._entries[next(iter(self._entries))]
             self._entries[tag] = entry
             return True
 
@@ -134,9 +140,9 @@ class NearCache:
                 with self._lock:
                     self._empty()
                 self._listen(lines, set(nodes))
-            except ResponseError as error:
+            except REFUSED as error:
                 return self._say(f"off: Redis refused CLIENT TRACKING ({error})")
-            except LOST:
+            except (*LOST, ResponseError):  # also a server that is busy or loading
                 self._say("lost")
                 _look_around(self.cache.redis_client)
             finally:

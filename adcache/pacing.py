@@ -37,7 +37,7 @@ from adcache.clock import Seconds, to_ms
 from adcache.connection import RedisAdCache
 from adcache.errors import InvalidValue, shown
 from adcache.keys import encode_id
-from adcache.money import Money, impression_cost, to_micros
+from adcache.money import MAX_CPM_MICROS, Money, impression_cost, to_micros
 from adcache.pacing_replicas import refuse_bad_replicas, settle_on_replicas
 from adcache.pacing_results import (
     BudgetNotice,
@@ -47,7 +47,6 @@ from adcache.pacing_results import (
 )
 from adcache.wire import Answer, Question
 
-MAX_CPM_MICROS = 10**15  # a million currency units for one impression
 MAX_NOTE = 4096  # characters
 
 

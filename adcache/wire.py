@@ -24,7 +24,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from adcache.errors import AdCacheError
+from adcache.errors import AdCacheError, UnreadableRecord
 from adcache.idle_connections import IdleConnections
 from adcache.metrics import Meter, Metrics
 from adcache.wire_errors import translated
@@ -143,7 +143,12 @@ class Wire:
         for reply in replies:
             if isinstance(reply, Exception):
                 return self._answers_with_errors(questions, replies, watch, keep_errors)
-        return [q.read(reply) for q, reply in zip(questions, replies, strict=True)]
+        try:
+            return [q.read(reply) for q, reply in zip(questions, replies, strict=True)]
+        except (AdCacheError, ValueError):
+            if not keep_errors:
+                raise
+        return self._answers_with_errors(questions, replies, watch, keep_errors)
 
     def _answers_with_errors(
         self,
@@ -161,14 +166,16 @@ class Wire:
             replies[n] = reply
         answers: list[Any] = []
         for question, reply in zip(questions, replies, strict=True):
-            if not isinstance(reply, Exception):
+            if isinstance(reply, Exception):
+                self.metrics.meter(question.component).failed()
+                error = self.translate(reply)
+                if not keep_errors:
+                    raise error from reply
+                answers.append(error)
+            elif keep_errors:
+                answers.append(_read_or_error(question, reply))
+            else:
                 answers.append(question.read(reply))
-                continue
-            self.metrics.meter(question.component).failed()
-            error = self.translate(reply)
-            if not keep_errors:
-                raise error from reply
-            answers.append(error)
         return answers
 
     def _travel(
@@ -262,6 +269,16 @@ class Wire:
         if "host" not in options and "path" not in options:
             return type(self._pool).__name__  # a Sentinel knows where
         return options.get("path") or f"{options['host']}:{options.get('port', 6379)}"
+
+
+def _read_or_error(question: Question[Any], reply: Any) -> Any:
+    """Read a reply; what stands in Redis and cannot be read becomes an error."""
+    try:
+        return question.read(reply)
+    except AdCacheError as error:
+        return error
+    except ValueError as error:
+        return UnreadableRecord(f"a reply cannot be read: {error}")
 
 
 def _options(command: Command) -> dict[str, bool]:

@@ -432,15 +432,15 @@ def test_no_campaign_is_a_reason_of_its_own(server):
     assert "no campaign" in decision.reason
 
 
-def test_missing_markup_costs_the_bid_and_gives_back(server, cache):
-    """A creative that is gone cannot be shown; what was held for it comes back."""
+def test_missing_markup_costs_the_bid_and_comes_back(server, cache, clock):
+    """A creative that is gone cannot be shown; what was held comes back by itself."""
     bid = only(server.handle(request(id="1")))
     server.loss(bid.id)
     CreativeCache(cache).delete_creative(bid.crid)
     decision = server.decide(request(id="2"))
     assert decision.response is None
     assert "has no markup" in decision.reason
-    server.close()
+    clock.advance(bid.exp + 31)
 
     assert (0, 0) == spent(server, bid.cid)
 

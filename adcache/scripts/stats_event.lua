@@ -16,7 +16,10 @@ local day, hour, reach = KEYS[1], KEYS[2], KEYS[3]
 local seen = #KEYS > 3 and KEYS[#KEYS]
 local LARGEST = 9007199254740991 -- 2^53 - 1: exact in every reader's numbers
 if tonumber(ARGV[1]) <= 0 then return 'too_old' end
-if seen and not redis.call('SET', seen, '1', 'NX', 'PX', ARGV[3]) then return 'duplicate' end
+if seen and not redis.call('SET', seen, '1', 'NX', 'PX', ARGV[3]) then
+  redis.call('PEXPIRE', seen, ARGV[3]) -- who repeats it may do so again
+  return 'duplicate'
+end
 
 -- Fixed at the first write: later events never make the numbers live longer.
 local function live(key, ms)
