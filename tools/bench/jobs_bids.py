@@ -11,7 +11,7 @@ from typing import Any
 from adcache import RealTimeBiddingCache, RedisAdCache, connect
 from adcache.course.naive import Naive
 from tools.bench.measure import BARE, OURS, Absent, Contender, Job, Run, each
-from tools.bench.replay import bare, recorded, same_script
+from tools.bench.replay import bare, plain, recorded, same_script
 
 AUCTIONS = [f"auction_{n}_" for n in range(200)]
 HUNDRED = [(f"campaign_{n}", 1 + n * 37 % 100 / 100) for n in range(100)]
@@ -66,7 +66,7 @@ def crowd(cache: RedisAdCache) -> Callable[[str], Any]:
 def one_bid(url: str) -> Found:
     """Submit a bid that leads."""
     yield Contender(OURS, rising(RealTimeBiddingCache(connect(url)).submit_bid))
-    yield Contender("naive", rising(Naive(connect(url)).submit_bid))
+    yield Contender("naive", rising(Naive(plain(url)).submit_bid))
     yield Contender(BARE, same_script_rising(url))
 
 

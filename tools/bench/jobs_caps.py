@@ -10,7 +10,7 @@ from adcache import Cap, FrequencyCapManager, RedisAdCache, connect
 from adcache.course.naive import Naive
 from tools.bench.measure import BARE, OURS, Absent, Contender, Job, Run, each
 from tools.bench.peers import module, peer
-from tools.bench.replay import bare, same_script
+from tools.bench.replay import bare, plain, same_script
 
 USERS = [f"user_{n}" for n in range(200)]
 TEN = {f"campaign_{n}": [Cap(1_000_000, 86_400)] for n in range(10)}
@@ -39,7 +39,7 @@ def ten_checker(cache: RedisAdCache) -> Callable[[str], Any]:
 
 def one_cap(url: str) -> Found:
     """Check and count one cap."""
-    naive, cache = Naive(connect(url)), connect(url)
+    naive, cache = Naive(plain(url)), connect(url)
     yield Contender(OURS, each(checker(connect(url)), USERS))
     yield Contender(
         "naive", each(lambda u: naive.check_frequency_cap(u, "sneakers", LIMIT), USERS)

@@ -23,7 +23,7 @@ from adcache.sample_requests import sample_request
 from adcache.sessions import SessionManager
 from adcache.targeting import SessionTargeting
 from tools.bench.measure import BARE, OURS, Absent, Contender, Job
-from tools.bench.replay import bare, recorded, same_trips
+from tools.bench.replay import bare, plain, recorded, same_trips
 
 TEN, MANY = "ad decision, 10 campaigns", "ad decision, 10,000 campaigns"
 NEAR = "adcache, near cache"
@@ -148,7 +148,7 @@ class NaiveDecider:
     """
 
     def __init__(self, url: str) -> None:
-        self.server = NaiveAdServer(connect(url, namespace=NAMESPACES[TEN]))
+        self.server = NaiveAdServer(plain(url, NAMESPACES[TEN]))
         self._requests = requests()
         key = self.server.naive.key
         self._caps = [key("cap", u, f"campaign_{n}") for u in USERS for n in range(10)]

@@ -11,7 +11,7 @@ from adcache.course.naive import Naive
 from adcache.profiles import UserProfileCache
 from tools.bench.measure import BARE, OURS, Absent, Contender, Job, Run, each
 from tools.bench.peers import module, peer
-from tools.bench.replay import bare, same_script
+from tools.bench.replay import bare, plain, same_script
 
 USERS = [f"user_{n}" for n in range(200)]
 READ, UPDATE = "profile read", "activity update"
@@ -43,7 +43,7 @@ def store_profiles(url: str) -> None:
 def read(url: str) -> Found:
     """Read a profile, into a record of its fields."""
     cache = connect(url)
-    profiles, naive = UserProfileCache(cache), Naive(connect(url))
+    profiles, naive = UserProfileCache(cache), Naive(plain(url))
     yield Contender(OURS, each(profiles.get_user_profile, USERS))
     yield Contender("naive", each(naive.get_user_profile, USERS))
     yield Contender(BARE, hash_and_parsing(url, naive))
@@ -53,7 +53,7 @@ def read(url: str) -> Found:
 
 def update(url: str) -> Found:
     """Add to the score and note the time."""
-    cache, naive = connect(url), Naive(connect(url))
+    cache, naive = connect(url), Naive(plain(url))
     yield Contender(OURS, each(updater(connect(url)), USERS))
     yield Contender("naive", each(lambda u: naive.update_user_activity(u, 0.5), USERS))
     yield Contender(BARE, same_script(url, cache, updater(cache), USERS))

@@ -8,7 +8,7 @@ from adcache import connect
 from adcache.course.naive import Naive
 from adcache.sessions import SessionManager
 from tools.bench.measure import BARE, OURS, Absent, Contender, Job, Run, each
-from tools.bench.replay import bare, same_script
+from tools.bench.replay import bare, plain, same_script
 
 SESSIONS = [f"session_{n}" for n in range(200)]
 TOUCH, READ = "session touch", "session read"
@@ -33,7 +33,7 @@ def begin_sessions(url: str) -> None:
 
 def touch(url: str) -> Found:
     """Note activity; the session lives on for its ttl."""
-    cache, naive = connect(url), Naive(connect(url))
+    cache, naive = connect(url), Naive(plain(url))
     ours = SessionManager(connect(url)).update_session_activity
     recorded = SessionManager(cache).update_session_activity
     yield Contender(OURS, each(ours, SESSIONS))
@@ -43,7 +43,7 @@ def touch(url: str) -> Found:
 
 def read(url: str) -> Found:
     """Read a session with its data."""
-    naive = Naive(connect(url))
+    naive = Naive(plain(url))
     yield Contender(OURS, each(SessionManager(connect(url)).get_session, SESSIONS))
     yield Contender("naive", each(naive.get_session, SESSIONS))
     yield Contender(BARE, hash_and_parsing(url, naive))

@@ -8,7 +8,7 @@ from adcache import RedisAdCache, connect
 from adcache.course.naive import METRICS, Naive
 from adcache.stats import PerformanceStatsCache
 from tools.bench.measure import BARE, OURS, Absent, Contender, Job, Run, each
-from tools.bench.replay import bare, same_script
+from tools.bench.replay import bare, plain, same_script
 
 CAMPAIGNS = [f"campaign_{n}" for n in range(100)]
 DAYS = 7
@@ -39,7 +39,7 @@ def count_a_week(url: str) -> None:
 
 def summaries(url: str) -> Found:
     """Sum up a week."""
-    naive, stats = Naive(connect(url)), PerformanceStatsCache(connect(url))
+    naive, stats = Naive(plain(url)), PerformanceStatsCache(connect(url))
     yield Contender(OURS, each(stats.get_campaign_summary, CAMPAIGNS))
     yield Contender("naive", each(naive.get_campaign_summary, CAMPAIGNS))
     yield Contender(BARE, one_pipeline(url, naive))
@@ -75,7 +75,7 @@ def counter(cache: RedisAdCache) -> Callable[[str], Any]:
 
 def events(url: str) -> Found:
     """Count an impression with its cost, for its day and its minute."""
-    naive, cache = Naive(connect(url)), connect(url)
+    naive, cache = Naive(plain(url)), connect(url)
 
     def two_metrics(name: str) -> None:
         for metric, value in EVENT.items():

@@ -16,7 +16,7 @@ from adcache import connect
 from adcache.course.naive import Naive
 from adcache.stampede import ReadThrough
 from tools.bench.peers import module
-from tools.bench.replay import bare
+from tools.bench.replay import bare, plain
 
 TTL = 36_000  # seconds: no record ends while we measure
 Load = Callable[[str], Any]
@@ -31,7 +31,7 @@ def adcache(url: str, load: Load) -> Get:
 
 def naive(url: str, load: Load) -> Get:
     """Return the naive one: who misses loads."""
-    design = Naive(connect(url))
+    design = Naive(plain(url))
     return lambda key: design.read_through(key, load, TTL)
 
 

@@ -195,6 +195,7 @@ def count_trips(job: Job, proxy: TripCounter) -> Iterator[tuple[str, float]]:
             before = proxy.trips
             contender.run(COUNTED_CALLS)
             waits = (proxy.trips - before) / COUNTED_CALLS
+            contender.tidy()
             yield contender.name, waits / contender.per
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from adcache import RedisAdCache
+from adcache import CacheConfig, RedisAdCache
 from tools.bench.measure import Run, each
 
 Command = tuple[Any, ...]
@@ -32,6 +32,11 @@ def recorded(cache: RedisAdCache, call: Callable[[], Any]) -> list[list[Command]
 def bare(url: str) -> Any:
     """Connect redis-py as its manual shows."""
     return redis.Redis.from_url(url, decode_responses=True)
+
+
+def plain(url: str, namespace: str = "adcache") -> RedisAdCache:
+    """A cache around redis-py as its manual shows: what the naive design runs on."""
+    return RedisAdCache(client=bare(url), config=CacheConfig(namespace=namespace))
 
 
 def same_script(
