@@ -68,7 +68,9 @@ class AdServer:
     unit of another currency is worth in `currency`, for floors; bids are made
     in `currency` alone. `lease` (seconds) is how long a bid waits for its
     billing notice when the imp does not say (``imp.exp``). `network` (seconds)
-    is taken off a request's ``tmax``. `best` campaigns of a list are read.
+    is taken off a request's ``tmax``. `best` campaigns of a list are read, at
+    most 64. Raises `InvalidValue` for what these cannot be and for ids that are
+    none; notices also raise `RedisUnavailable`, and are safe to repeat.
 
     >>> from adcache import AdServer, connect
     >>> from adcache.simulate import sample_request
@@ -129,7 +131,10 @@ class AdServer:
         exchange: str = "default",
         trace: Hops | None = None,
     ) -> Decision:
-        """Answer a bid request with the reasons; `trace` is filled with its hops."""
+        """Answer a bid request with the reasons; `trace` is filled with its hops.
+
+        Raises as `handle` does: `InvalidBidRequest` and `InvalidValue`.
+        """
         encode_id(exchange, "exchange")
         journey = Journey(self.cache, trace)
         request = (

@@ -38,7 +38,8 @@ class FrequencyCapManager:
 
     Caps count impressions, not bids. `lease` holds a place from the bid until
     `confirm` counts it or `release` gives it back, with ``fixed`` only. What
-    became of a lease is known for `notice_horizon` seconds after it.
+    became of a lease is known for `notice_horizon` seconds after it. All calls
+    raise `InvalidValue` before anything is written, and `RedisUnavailable`.
 
     >>> from adcache import connect
     >>> caps = FrequencyCapManager(connect("fakeredis://"))
@@ -80,9 +81,8 @@ class FrequencyCapManager:
         `caps` replaces `limit` and `window` when several must all allow it: it
         then counts in all or in none. With an `impression_id` a retry is
         answered as the first call was and counts nothing, so name all caps of
-        an impression in one call; a count is remembered for its longest
-        window, a refusal for up to a minute. Raises
-        `InvalidValue` before anything is written, and `RedisUnavailable`.
+        an impression in one call; a count is remembered for its longest window,
+        a refusal for up to a minute.
         """
         if self.algorithm == "fixed" and caps is None and impression_id is None:
             return self._count_one(user_id, campaign_id, limit, window)

@@ -44,6 +44,9 @@ class NearCache:
     A change of any key that begins with `prefix` (without the namespace) drops
     the entry of the tag in its braces. `state` says in words whether the near
     cache works; it is off on the embedded fake, which has no CLIENT TRACKING.
+
+    No call raises `RedisUnavailable`: without Redis nothing is kept. Raises
+    `InvalidValue` for seconds that are no time.
     """
 
     def __init__(self, redis_cache: RedisAdCache, prefix: str) -> None:

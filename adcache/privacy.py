@@ -38,7 +38,8 @@ class UserPrivacy:
     profiles, segments, sessions and leases of caps are refused. The flag itself
     names the user, for that is the only way to know whom to refuse. A bare
     `check_frequency_cap` looks at no flag: whoever calls it for a suppressed
-    user counts, and the next erasure removes it.
+    user counts, and the next erasure removes it. Calls raise `InvalidValue` before
+    anything is written, and `RedisUnavailable`.
 
     >>> from adcache import connect
     >>> privacy = UserPrivacy(connect("fakeredis://"))

@@ -158,8 +158,6 @@ def _raised(
 
 
 COMPONENTS = [name for name, cls in CLASSES.items() if takes_a_cache(cls)]
-# Their docstrings do not say yet what all of their calls raise.
-SILENT = ("AdServer", "FrequencyCapManager", "NearCache", "UserPrivacy")
 
 
 @pytest.mark.parametrize("name", [*CLASSES, *(n for n in CALLS if "__init__" not in n)])
@@ -203,8 +201,6 @@ def test_every_field_has_its_unit(name):
 def test_every_error_of_ours_is_announced(name):
     """What a call raises on purpose stands in its docstring, or in its class's."""
     cls, function = CALLS[name]
-    if name.startswith(SILENT):
-        pytest.skip("its class does not say it yet")
     written = help_for(cls, function)
 
     assert set() == {e for e in raised_by(function, cls) if e not in written}
@@ -213,8 +209,6 @@ def test_every_error_of_ours_is_announced(name):
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_every_component_says_what_happens_without_redis(name):
     """A class that talks to Redis says what its calls raise, once for all of them."""
-    if name in SILENT:
-        pytest.skip("its class does not say it yet")
     written = text_of(CLASSES[name])
 
     assert {"InvalidValue", "RedisUnavailable"} <= set(re.findall(r"`(\w+)`", written))
