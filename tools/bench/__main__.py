@@ -42,7 +42,7 @@ JOBS: list[Job] = [
     *jobs_read_through.JOBS,
     *jobs_decision.JOBS,
 ]
-SECONDS, QUICK_SECONDS = 240.0, 20.0  # for the rounds
+SECONDS, QUICK_SECONDS = 240.0, 14.0  # for the rounds
 IMPORTS, QUICK_IMPORTS = 41, 9
 
 

@@ -20,54 +20,58 @@ from tools.bench.loaders import CONTENDERS
 from tools.bench.measure import Figures
 from tools.bench.peers import PEERS
 
+Worker = subprocess.Popen[str]
 PROCESSES, CALLERS, CROWDS, LOAD_SECONDS = 2, 25, 3, 0.05
 
 
 def measure_loads(url: str, figures: Figures) -> None:
     """Count each contender's loads; the worst crowd goes into the figures."""
-    for label, (package, _, _) in CONTENDERS.items():
-        if package and util.find_spec(PEERS[package].partition(".")[0]) is None:
-            figures.absent.append(f"{package} at stampede: not installed")
-            continue
-        figures.numbers[f"loads: {label}"] = max(loads_of_crowds(label, url))
-
-
-def loads_of_crowds(label: str, url: str) -> list[int]:
-    """Let several crowds loose, one after the other; return the loads of each."""
-    client: Any = redis.Redis.from_url(url)
-    workers = [_worker(label, url) for _ in range(PROCESSES)]
-    loads = []
+    workers: dict[str, list[Worker]] = {}
     try:
-        for worker in workers:
-            _expect(worker, "ready")
-        for crowd in range(CROWDS):
-            key = f"crowd-{label}-{crowd}".replace(" ", "")
-            for worker in workers:
-                _tell(worker, key)
-            for worker in workers:
-                _expect(worker, "done")
-            loads.append(int(client.get(f"loads:{key}") or 0))
+        for label, (package, _, _) in CONTENDERS.items():
+            if package and util.find_spec(PEERS[package].partition(".")[0]) is None:
+                figures.absent.append(f"{package} at stampede: not installed")
+                continue
+            workers[label] = [_worker(label, url) for _ in range(PROCESSES)]
+        for label, crew in workers.items():
+            for worker in crew:
+                _expect(worker, "ready")
+            loads = loads_of_crowds(label, url, crew)
+            figures.numbers[f"loads: {label}"] = max(loads)
     finally:
-        for worker in workers:
+        for worker in [each for crew in workers.values() for each in crew]:
             worker.kill()
             worker.communicate()
+
+
+def loads_of_crowds(label: str, url: str, crew: list[Worker]) -> list[int]:
+    """Let several crowds loose, one after the other; return the loads of each."""
+    client: Any = redis.Redis.from_url(url)
+    loads = []
+    for crowd in range(CROWDS):
+        key = f"crowd-{label}-{crowd}".replace(" ", "")
+        for worker in crew:
+            _tell(worker, key)
+        for worker in crew:
+            _expect(worker, "done")
+        loads.append(int(client.get(f"loads:{key}") or 0))
     return loads
 
 
-def _worker(label: str, url: str) -> "subprocess.Popen[str]":
+def _worker(label: str, url: str) -> Worker:
     command = [sys.executable, "-m", "tools.bench.stampede", label, url]
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
 
 
-def _tell(worker: "subprocess.Popen[str]", line: str) -> None:
+def _tell(worker: Worker, line: str) -> None:
     if worker.stdin:
         worker.stdin.write(line + "\n")
         worker.stdin.flush()
 
 
-def _expect(worker: "subprocess.Popen[str]", line: str) -> None:
+def _expect(worker: Worker, line: str) -> None:
     heard = worker.stdout.readline().strip() if worker.stdout else ""
     if heard != line:
         raise RuntimeError(f"a worker of the stampede said {heard!r}, not {line!r}")
