@@ -101,6 +101,8 @@ def _packages() -> Iterator[Finding]:
             continue  # server binaries: looked at by themselves, below
         extra = re.search(r"extra == ['\"](\w+)", marker)
         group, wanted = extra[1] if extra else "core", wanted.strip()
+        if group == "bench":
+            continue  # `make bench` keeps them in an environment of their own
         installed = _version(name)
         if installed and version_fits(installed, wanted):
             fitting.setdefault(group, []).append(f"{name} {installed}")

@@ -267,7 +267,7 @@ def test_flights_of_all_times_can_be_stored(cache, first, last, reason):
         "start_date": first.replace(tzinfo=UTC),
         "end_date": last.replace(tzinfo=UTC),
     }
-    stored = campaign(**flight, bid_price=9_007_199_254, daily_budget=5)
+    stored = campaign(**flight, bid_price=10**9, daily_budget=5)
     campaigns.set_campaign(stored)
 
     assert campaigns.index_campaign_targeting("tea", {"interests": ["tea"]})
@@ -518,7 +518,7 @@ def test_the_largest_budget_is_counted_exactly(cache):
     """2^53 - 1 micros; also the charge that would pass it is refused, not rounded."""
     campaigns = CampaignCache(cache)
     most = 9_007_199_254
-    campaigns.set_campaign(running(budget=most, daily_budget=most, bid_price=most))
+    campaigns.set_campaign(running(budget=most, daily_budget=most, bid_price=10**9))
     charged = campaigns.update_campaign_spend("tea", most - 1)
     rest = [campaigns.update_campaign_spend("tea", amount) for amount in (2, 1, 1)]
 
@@ -597,7 +597,7 @@ def _run(jobs):
 
 
 def test_a_lost_counter_stays_lost_until_somebody_answers_for_it(cache):
-    """After an eviction a refresh does not begin anew at an old `spent`: nobody bids."""
+    """After an eviction a refresh does not begin anew at an old `spent`."""
     campaigns = CampaignCache(cache)
     campaigns.set_campaign(running("tea", spent=2.0))
     assert campaigns.update_campaign_spend("tea", 5)

@@ -174,7 +174,7 @@ class SessionMachine(Twins):
     @rule(user=USERS, forget=st.booleans())
     def suppress(self, user, forget):
         if forget:
-            self.agree(lambda m: UserPrivacy(m.cache).suppress(user))
+            self.agree(lambda m: bool(UserPrivacy(m.cache).suppress(user)))
             self.model.suppressed.add(user)
         else:
             told = self.agree(lambda m: UserPrivacy(m.cache).unsuppress(user))

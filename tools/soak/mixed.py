@@ -26,6 +26,7 @@ from adcache import (
     UserProfileCache,
     connect,
 )
+from adcache.adserver_answer import NBR_TECHNICAL
 from adcache.money import to_micros
 from adcache.simulate import sample_request
 from tools.soak.stage import AUCTIONS, CAMPAIGNS, USERS, Scale
@@ -175,7 +176,13 @@ class Worker:
         user = self.luck.choice(USERS)
         asked = sample_request("mobile_news") | {"id": name, "regs": {"gdpr": 0}}
         asked |= {"user": {"buyeruid": user}, "tmax": 60_000}
-        response = self.server.handle(asked)
+        decision = self.server.decide(asked)
+        started = time.monotonic()
+        while decision.nbr == NBR_TECHNICAL and time.monotonic() - started < PATIENCE:
+            self.report["unanswered",] += 1  # the exchange asks again
+            time.sleep(0.002)
+            decision = self.server.decide(asked)
+        response = decision.response
         for bid in response.seatbid[0].bid if response else []:
             campaign, fate = str(bid.cid), self.luck.random()
             if fate < 0.7:
