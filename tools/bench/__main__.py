@@ -42,8 +42,8 @@ JOBS: list[Job] = [
     *jobs_read_through.JOBS,
     *jobs_decision.JOBS,
 ]
-SECONDS, QUICK_SECONDS = 240.0, 14.0  # for the rounds
-IMPORTS, QUICK_IMPORTS = 41, 9
+SECONDS, QUICK_SECONDS = 240.0, 12.0  # for the rounds
+IMPORTS, QUICK_IMPORTS = 41, 7
 
 
 def run(quick: bool, only: str) -> tuple[Figures, str]:

@@ -189,11 +189,13 @@ def measure(jobs: Iterable[Job], url: str, seconds: float) -> Figures:
 
 def count_trips(job: Job, proxy: TripCounter) -> Iterator[tuple[str, float]]:
     """Yield each contender's waits a unit, after a first call that connects."""
+    proxy.counting = False
     for contender in job.contenders(proxy.url):
         if isinstance(contender, Contender):
             contender.run(2)
-            before = proxy.trips
+            proxy.counting, before = True, proxy.trips
             contender.run(COUNTED_CALLS)
+            proxy.counting = False
             waits = (proxy.trips - before) / COUNTED_CALLS
             contender.tidy()
             yield contender.name, waits / contender.per
