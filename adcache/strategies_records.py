@@ -8,6 +8,7 @@ import os
 import re
 import sqlite3
 import threading
+import time
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -117,8 +118,19 @@ class SqliteRecords:
             isolation_level=None,  # each statement is a transaction of its own
             check_same_thread=False,
         )
-        for name in ("wal", "full", "create"):
-            self._connection.execute(self._statements[name])
+        # Of several that turn a new file to WAL at once SQLite refuses all but one
+        # on the spot, whatever the timeout: those try again.
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                for name in ("wal", "full", "create"):
+                    self._connection.execute(self._statements[name])
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
 
 
 _STATEMENTS = {
