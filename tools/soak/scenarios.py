@@ -24,6 +24,7 @@ from tools.soak.stage import Scale, prepare
 
 NAMESPACE = "soak"
 NONE = {"calls": 0}
+KILLS = 5
 Answer = TypeVar("Answer")
 
 
@@ -79,14 +80,23 @@ def script_flush(workers: int, each: int) -> Outcome:
 def killed_server(workers: int, each: int) -> Outcome:
     """The server is killed (SIGKILL) and started again, with AOF fsync always."""
     with LocalServer(appendonly="yes", appendfsync="always") as server:
+        client = redis.Redis.from_url(server.url)
+        enough, kills = workers * each // 8, []  # scripts between two kills
 
         def kill() -> None:
-            server.stop()
-            server.start()
+            if (
+                client.info("commandstats").get("cmdstat_evalsha", NONE)["calls"]
+                > enough
+            ):
+                server.stop()
+                server.start()
+                kills.append(1)
+                if len(kills) == KILLS:
+                    raise StopIteration
 
-        with _meanwhile(kill, every=1.0) as times:
+        with _meanwhile(kill, every=0.01):
             outcome = _run("server killed, AOF always", server.url, workers, each)
-        outcome.remark = f"killed {times()} times"
+        outcome.remark = f"killed {len(kills)} times"
         return outcome
 
 
